@@ -1,0 +1,76 @@
+"""People: contacts, what they allowed, and the addresses that must not be used."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from app.domain.status import Channel, SuppressionReason
+from app.models.base import TenantRow, json_field, optional_text, reference, text_field, time_field, words
+
+
+class Contact(TenantRow, table=True):
+    """`phone` is E.164 with +, `email` lower-case. A deleted contact keeps its row, emptied, so that the
+    ledger stays whole."""
+
+    __tablename__ = "contacts"
+    __table_args__ = (
+        Index("ix_contacts_tenant_phone", "tenant_id", "phone", unique=True),
+        Index("ix_contacts_tenant_email", "tenant_id", "email"),
+        Index("ix_contacts_tenant_id", "tenant_id", "id"),
+        Index("ix_contacts_tags", "tags_json", postgresql_using="gin", postgresql_ops={"tags_json": "jsonb_path_ops"}),
+    )
+
+    phone: str | None = optional_text()
+    email: str | None = optional_text()
+    first_name: str = text_field()
+    last_name: str = text_field()
+    lang: str = text_field()
+    timezone: str = text_field()
+    country: str = text_field()  # ISO 3166-1 alpha-2, from the phone number
+    tags_json: list[str] = json_field("[]")
+    attributes_json: dict[str, Any] = json_field()
+    last_inbound_at: datetime | None = time_field()
+    last_outbound_at: datetime | None = time_field()
+    whatsapp_inbound_at: datetime | None = time_field()  # opens WhatsApp's 24 h window
+    deleted_at: datetime | None = time_field()
+
+
+class Consent(TenantRow, table=True):
+    """The latest yes and the latest no of a contact on a channel; every change is also an `events` row."""
+
+    __tablename__ = "consents"
+    __table_args__ = (Index("ix_consents_contact_channel", "contact_id", "channel", unique=True),)
+
+    contact_id: UUID = reference("contacts.id", nullable=False)
+    channel: Channel = Field(sa_type=words(Channel, "consents_channel"))  # type: ignore[call-overload]
+    opt_in_at_utc: datetime | None = time_field()
+    opt_out_at_utc: datetime | None = time_field()
+    source: str = text_field()
+    meta_json: dict[str, Any] = json_field()
+
+
+class Suppression(TenantRow, table=True):
+    """An address that must not be sent to, until `lifted_at` is set."""
+
+    __tablename__ = "suppressions"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "channel", "address", name="uq_suppressions_tenant_channel_address"),
+    )
+
+    channel: Channel = Field(sa_type=words(Channel, "suppressions_channel"))  # type: ignore[call-overload]
+    address: str = text_field()
+    reason: SuppressionReason = Field(sa_type=words(SuppressionReason, "suppressions_reason"))  # type: ignore[call-overload]
+    source: str = text_field()
+    lifted_at: datetime | None = time_field()
+
+
+class LeadScore(TenantRow, table=True):
+    __tablename__ = "lead_scores"
+    __table_args__ = (Index("ix_lead_scores_contact", "contact_id", unique=True),)
+
+    contact_id: UUID = reference("contacts.id", nullable=False)
+    score: float = Field(default=0, nullable=False, sa_column_kwargs={"server_default": text("0")})
+    reasons_json: list[dict[str, Any]] = json_field("[]")

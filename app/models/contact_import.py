@@ -1,0 +1,73 @@
+"""A contact import: its file in pieces, its progress, and a verdict per row."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlmodel import Field
+
+from app.models.base import TenantRow, count_field, json_field, reference, text_field, time_field, words
+
+
+class ImportStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class RowVerdict(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    MERGED = "merged"  # the same person again in this file
+    REJECTED = "rejected"
+
+
+class Import(TenantRow, table=True):
+    """`offset` is the byte behind the last row that is in the database: a resumed import goes on from there."""
+
+    __tablename__ = "imports"
+    __table_args__ = (Index("ix_imports_tenant_created", "tenant_id", "created_at"),)
+
+    status: ImportStatus = Field(
+        default=ImportStatus.PENDING,
+        sa_type=words(ImportStatus, "imports_status"),  # type: ignore[call-overload]
+        sa_column_kwargs={"server_default": "pending"},
+    )
+    format: str = text_field()  # csv or json
+    options_json: dict[str, Any] = json_field()
+    size_bytes: int = count_field()
+    offset: int = count_field()
+    rows: int = count_field()
+    created: int = count_field()
+    updated: int = count_field()
+    merged: int = count_field()
+    rejected: int = count_field()
+    error: str = text_field()
+    finished_at: datetime | None = time_field()
+    workflow_started_at: datetime | None = time_field()  # null until the engine has it
+
+
+class ImportChunk(TenantRow, table=True):
+    """A piece of the uploaded file, in PostgreSQL because workers and API may be on different machines."""
+
+    __tablename__ = "import_chunks"
+    __table_args__ = (Index("ix_import_chunks_import_start", "import_id", "start", unique=True),)
+
+    import_id: UUID = reference("imports.id", nullable=False)
+    start: int = Field(nullable=False, sa_type=BigInteger)
+    data: bytes = Field(nullable=False, sa_type=LargeBinary)
+
+
+class ImportRow(TenantRow, table=True):
+    __tablename__ = "import_rows"
+    __table_args__ = (Index("ix_import_rows_import_number", "import_id", "number", unique=True),)
+
+    import_id: UUID = reference("imports.id", nullable=False)
+    number: int = Field(nullable=False, sa_type=BigInteger)
+    verdict: RowVerdict = Field(sa_type=words(RowVerdict, "import_rows_verdict"))  # type: ignore[call-overload]
+    contact_id: UUID | None = reference("")
+    field: str = text_field()
+    reason: str = text_field()

@@ -1,0 +1,96 @@
+"""Conversations and messages. `messages` is also the outbox: a row is claimed before anything leaves."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, Integer, SmallInteger, text
+from sqlmodel import Field
+
+from app.domain.status import Channel, Direction, MessageStatus, MessageType, Purpose
+from app.models.base import TenantRow, count_field, json_field, reference, text_field, time_field, words
+
+
+class ConversationStatus(StrEnum):
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    CLOSED = "closed"
+
+
+class Conversation(TenantRow, table=True):
+    """One per contact, all channels in it; its id is the contact's, so it is found and made without a look-up."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (Index("ix_conversations_contact", "contact_id", unique=True),)
+
+    contact_id: UUID = reference("contacts.id", nullable=False)
+    status: ConversationStatus = Field(
+        default=ConversationStatus.ACTIVE,
+        sa_type=words(ConversationStatus, "conversations_status"),  # type: ignore[call-overload]
+        sa_column_kwargs={"server_default": "active"},
+    )
+    unread_count: int = count_field()
+    last_message_at: datetime | None = time_field()
+
+
+class Message(TenantRow, table=True):
+    """`unresolved_since` is set while a row is `sending` or `unknown`, and only then: it alone carries the index that
+    finds rows a crash left behind, so that delivery receipts stay cheap updates."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("ix_messages_conversation_created", "conversation_id", "created_at"),
+        Index("ix_messages_campaign_contact", "campaign_id", "contact_id"),
+        Index("ix_messages_provider_id", "provider_message_id", postgresql_where=text("provider_message_id <> ''")),
+        Index("ix_messages_unresolved", "unresolved_since", postgresql_where=text("unresolved_since IS NOT NULL")),
+        Index("ix_messages_tenant_created", "tenant_id", "created_at"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    conversation_id: UUID = reference("", nullable=False)
+    contact_id: UUID = reference("", nullable=False)
+    campaign_id: UUID | None = reference("")
+    step: int = Field(default=0, nullable=False, sa_type=SmallInteger, sa_column_kwargs={"server_default": text("0")})
+    channel: Channel = Field(sa_type=words(Channel, "messages_channel"))  # type: ignore[call-overload]
+    direction: Direction = Field(sa_type=words(Direction, "messages_direction"))  # type: ignore[call-overload]
+    type: MessageType = Field(sa_type=words(MessageType, "messages_type"))  # type: ignore[call-overload]
+    purpose: Purpose = Field(
+        default=Purpose.MARKETING,
+        sa_type=words(Purpose, "messages_purpose"),  # type: ignore[call-overload]
+        sa_column_kwargs={"server_default": "marketing"},
+    )
+    template_id: UUID | None = reference("")
+    template_name: str = text_field()
+    lang: str = text_field()
+    address: str = text_field()
+    payload_json: dict[str, Any] = json_field()
+    status: MessageStatus = Field(sa_type=words(MessageStatus, "messages_status"))  # type: ignore[call-overload]
+    settings_id: UUID | None = reference("")
+    provider: str = text_field()
+    provider_message_id: str = text_field()
+    error_code: str = text_field()
+    error_detail: str = text_field()
+    fallback_of: UUID | None = reference("")
+    claim_token: UUID | None = reference("")
+    attempts: int = Field(default=0, nullable=False, sa_type=Integer, sa_column_kwargs={"server_default": text("0")})
+    next_attempt_at: datetime | None = time_field()
+    unresolved_since: datetime | None = time_field()
+    sent_at: datetime | None = time_field()
+    delivered_at: datetime | None = time_field()
+    read_at: datetime | None = time_field()
+    failed_at: datetime | None = time_field()
+    clicked_at: datetime | None = time_field()
+    replied_at: datetime | None = time_field()
+    workflow_started_at: datetime | None = time_field()  # for single sends: null until the engine has it
+    meta_json: dict[str, Any] | None = json_field()
+
+
+class ShortLink(TenantRow, table=True):
+    __tablename__ = "short_links"
+    __table_args__ = (Index("ix_short_links_code", "code", unique=True),)
+
+    code: str = text_field()
+    url: str = text_field()
+    message_id: UUID | None = reference("")
+    clicks: int = count_field()
