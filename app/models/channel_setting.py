@@ -20,7 +20,7 @@ class ChannelSetting(TenantRow, table=True):
         Index("ix_channel_settings_account", "provider", "account"),
     )
 
-    channel: Channel = Field(sa_type=words(Channel, "channel_settings_channel"))  # type: ignore[call-overload]
+    channel: Channel = Field(sa_type=words(Channel, "channel_settings_channel"))
     provider: str = text_field()
     name: str = text_field()
     account: str = text_field()

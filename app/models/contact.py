@@ -45,7 +45,7 @@ class Consent(TenantRow, table=True):
     __table_args__ = (Index("ix_consents_contact_channel", "contact_id", "channel", unique=True),)
 
     contact_id: UUID = reference("contacts.id", nullable=False)
-    channel: Channel = Field(sa_type=words(Channel, "consents_channel"))  # type: ignore[call-overload]
+    channel: Channel = Field(sa_type=words(Channel, "consents_channel"))
     opt_in_at_utc: datetime | None = time_field()
     opt_out_at_utc: datetime | None = time_field()
     source: str = text_field()
@@ -60,9 +60,9 @@ class Suppression(TenantRow, table=True):
         UniqueConstraint("tenant_id", "channel", "address", name="uq_suppressions_tenant_channel_address"),
     )
 
-    channel: Channel = Field(sa_type=words(Channel, "suppressions_channel"))  # type: ignore[call-overload]
+    channel: Channel = Field(sa_type=words(Channel, "suppressions_channel"))
     address: str = text_field()
-    reason: SuppressionReason = Field(sa_type=words(SuppressionReason, "suppressions_reason"))  # type: ignore[call-overload]
+    reason: SuppressionReason = Field(sa_type=words(SuppressionReason, "suppressions_reason"))
     source: str = text_field()
     lifted_at: datetime | None = time_field()
 

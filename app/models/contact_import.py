@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, LargeBinary
 from sqlmodel import Field
 
-from app.models.base import TenantRow, count_field, json_field, reference, text_field, time_field, words
+from app.models.base import LedgerRow, TenantRow, count_field, json_field, reference, text_field, time_field, words
 
 
 class ImportStatus(StrEnum):
@@ -33,7 +33,7 @@ class Import(TenantRow, table=True):
 
     status: ImportStatus = Field(
         default=ImportStatus.PENDING,
-        sa_type=words(ImportStatus, "imports_status"),  # type: ignore[call-overload]
+        sa_type=words(ImportStatus, "imports_status"),
         sa_column_kwargs={"server_default": "pending"},
     )
     format: str = text_field()  # csv or json
@@ -50,7 +50,7 @@ class Import(TenantRow, table=True):
     workflow_started_at: datetime | None = time_field()  # null until the engine has it
 
 
-class ImportChunk(TenantRow, table=True):
+class ImportChunk(LedgerRow, table=True):
     """A piece of the uploaded file, in PostgreSQL because workers and API may be on different machines."""
 
     __tablename__ = "import_chunks"
@@ -61,13 +61,13 @@ class ImportChunk(TenantRow, table=True):
     data: bytes = Field(nullable=False, sa_type=LargeBinary)
 
 
-class ImportRow(TenantRow, table=True):
+class ImportRow(LedgerRow, table=True):
     __tablename__ = "import_rows"
     __table_args__ = (Index("ix_import_rows_import_number", "import_id", "number", unique=True),)
 
     import_id: UUID = reference("imports.id", nullable=False)
     number: int = Field(nullable=False, sa_type=BigInteger)
-    verdict: RowVerdict = Field(sa_type=words(RowVerdict, "import_rows_verdict"))  # type: ignore[call-overload]
+    verdict: RowVerdict = Field(sa_type=words(RowVerdict, "import_rows_verdict"))
     contact_id: UUID | None = reference("")
     field: str = text_field()
     reason: str = text_field()

@@ -10,7 +10,7 @@ from sqlalchemy import DateTime, Index, Integer, Numeric, UniqueConstraint, text
 from sqlmodel import Field
 
 from app.domain.status import Channel
-from app.models.base import TenantRow, json_field, reference, text_field, time_field, words
+from app.models.base import LedgerRow, TenantRow, json_field, reference, text_field, time_field, words
 
 
 class EventSource(StrEnum):
@@ -21,7 +21,7 @@ class EventSource(StrEnum):
     CRM = "crm"
 
 
-class WebhookEvent(TenantRow, table=True):
+class WebhookEvent(LedgerRow, table=True):
     """One report of a provider. Its id is made from the provider's own ids, so a redelivery changes nothing.
     `processed_at` is set once the report is projected and signalled."""
 
@@ -32,7 +32,7 @@ class WebhookEvent(TenantRow, table=True):
     )
 
     settings_id: UUID = reference("", nullable=False)
-    channel: Channel = Field(sa_type=words(Channel, "webhook_events_channel"))  # type: ignore[call-overload]
+    channel: Channel = Field(sa_type=words(Channel, "webhook_events_channel"))
     provider: str = text_field()
     kind: str = text_field()
     event_json: dict[str, Any] = json_field()
@@ -46,7 +46,7 @@ class WebhookEvent(TenantRow, table=True):
     error: str = text_field()
 
 
-class Event(TenantRow, table=True):
+class Event(LedgerRow, table=True):
     """A fact about a contact, in our own words."""
 
     __tablename__ = "events"
@@ -55,7 +55,7 @@ class Event(TenantRow, table=True):
         Index("ix_events_contact_created", "contact_id", "created_at"),
     )
 
-    source: EventSource = Field(sa_type=words(EventSource, "events_source"))  # type: ignore[call-overload]
+    source: EventSource = Field(sa_type=words(EventSource, "events_source"))
     kind: str = text_field()
     contact_id: UUID | None = reference("")
     campaign_id: UUID | None = reference("")
@@ -75,7 +75,7 @@ class Conversion(TenantRow, table=True):
     contact_id: UUID = reference("", nullable=False)
     campaign_id: UUID | None = reference("")
     message_id: UUID | None = reference("")
-    amount: Decimal = Field(nullable=False, sa_type=Numeric(18, 4))  # type: ignore[call-overload]
+    amount: Decimal = Field(nullable=False, sa_type=Numeric(18, 4))
     currency: str = text_field()
     order_id: str = text_field()
     revenue_at_utc: datetime | None = time_field()

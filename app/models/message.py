@@ -9,7 +9,7 @@ from sqlalchemy import Index, Integer, SmallInteger, text
 from sqlmodel import Field
 
 from app.domain.status import Channel, Direction, MessageStatus, MessageType, Purpose
-from app.models.base import TenantRow, count_field, json_field, reference, text_field, time_field, words
+from app.models.base import LedgerRow, TenantRow, count_field, json_field, reference, text_field, time_field, words
 
 
 class ConversationStatus(StrEnum):
@@ -27,14 +27,14 @@ class Conversation(TenantRow, table=True):
     contact_id: UUID = reference("contacts.id", nullable=False)
     status: ConversationStatus = Field(
         default=ConversationStatus.ACTIVE,
-        sa_type=words(ConversationStatus, "conversations_status"),  # type: ignore[call-overload]
+        sa_type=words(ConversationStatus, "conversations_status"),
         sa_column_kwargs={"server_default": "active"},
     )
     unread_count: int = count_field()
     last_message_at: datetime | None = time_field()
 
 
-class Message(TenantRow, table=True):
+class Message(LedgerRow, table=True):
     """`unresolved_since` is set while a row is `sending` or `unknown`, and only then: it alone carries the index that
     finds rows a crash left behind, so that delivery receipts stay cheap updates."""
 
@@ -52,12 +52,12 @@ class Message(TenantRow, table=True):
     contact_id: UUID = reference("", nullable=False)
     campaign_id: UUID | None = reference("")
     step: int = Field(default=0, nullable=False, sa_type=SmallInteger, sa_column_kwargs={"server_default": text("0")})
-    channel: Channel = Field(sa_type=words(Channel, "messages_channel"))  # type: ignore[call-overload]
-    direction: Direction = Field(sa_type=words(Direction, "messages_direction"))  # type: ignore[call-overload]
-    type: MessageType = Field(sa_type=words(MessageType, "messages_type"))  # type: ignore[call-overload]
+    channel: Channel = Field(sa_type=words(Channel, "messages_channel"))
+    direction: Direction = Field(sa_type=words(Direction, "messages_direction"))
+    type: MessageType = Field(sa_type=words(MessageType, "messages_type"))
     purpose: Purpose = Field(
         default=Purpose.MARKETING,
-        sa_type=words(Purpose, "messages_purpose"),  # type: ignore[call-overload]
+        sa_type=words(Purpose, "messages_purpose"),
         sa_column_kwargs={"server_default": "marketing"},
     )
     template_id: UUID | None = reference("")
@@ -65,7 +65,7 @@ class Message(TenantRow, table=True):
     lang: str = text_field()
     address: str = text_field()
     payload_json: dict[str, Any] = json_field()
-    status: MessageStatus = Field(sa_type=words(MessageStatus, "messages_status"))  # type: ignore[call-overload]
+    status: MessageStatus = Field(sa_type=words(MessageStatus, "messages_status"))
     settings_id: UUID | None = reference("")
     provider: str = text_field()
     provider_message_id: str = text_field()

@@ -40,7 +40,7 @@ class User(TenantRow, table=True):
 
     email: str = text_field()
     name: str = text_field()
-    role: Role = Field(sa_type=words(Role, "users_role"))  # type: ignore[call-overload]
+    role: Role = Field(sa_type=words(Role, "users_role"))
     is_active: bool = flag_field(True)
 
 
@@ -53,7 +53,7 @@ class ApiKey(TenantRow, table=True):
     name: str = text_field()
     prefix: str = text_field()
     key_hash: str = text_field()
-    role: Role = Field(default=Role.OWNER, sa_type=words(Role, "api_keys_role"))  # type: ignore[call-overload]
+    role: Role = Field(default=Role.OWNER, sa_type=words(Role, "api_keys_role"))
     expires_at: datetime | None = time_field()
     last_used_at: datetime | None = time_field()
     revoked_at: datetime | None = time_field()
