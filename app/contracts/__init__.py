@@ -1,0 +1,2 @@
+"""What crosses the Temporal boundary: frozen dataclasses and names. A new field gets a default, because older runs
+decode without it."""
