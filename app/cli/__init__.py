@@ -1,0 +1,36 @@
+"""The `relay` command. A command is a plain function in a module of its own; this one lists them."""
+
+import sys
+
+import typer
+
+from app.cli.doctor import doctor
+from app.cli.errors import CommandError
+from app.cli.migrate import migrate
+from app.cli.serve import api, worker
+from app.cli.up import up
+from app.embedded.errors import PlatformError
+
+__all__ = ["CommandError", "app", "main"]
+
+app = typer.Typer(
+    name="relay",
+    help="Relay: omni-channel messaging and revenue engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.command()(migrate)
+app.command()(api)
+app.command()(worker)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line. An expected failure is one line on standard error and exit code 1."""
+    try:
+        app()
+    except (CommandError, PlatformError) as error:
+        typer.echo(f"relay: {error}", err=True)
+        sys.exit(1)
