@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.errors import FieldError, InvalidInput
+from app.domain.pointers import Problems, child
+from app.domain.zones import zone
+from app.errors import InvalidInput
 
 CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 MINUTE = timedelta(minutes=1)
@@ -28,20 +30,16 @@ class QuietHours:
         """Read `{"start": "21:00", "end": "08:00"}`. Raises InvalidInput that names each bad field."""
         if not isinstance(value, dict):
             raise InvalidInput.at(pointer, 'quiet_hours must be an object such as {"start": "21:00", "end": "08:00"}.')
-        errors = [
-            FieldError(pointer=f"{pointer}/{key}", detail=f"Unknown field {key!r}; allowed are start and end.")
-            for key in value
-            if key not in ("start", "end")
-        ]
+        problems = Problems()
+        problems.unknown_keys(value, ("start", "end"), pointer)
         clocks: dict[str, time] = {}
         for key in ("start", "end"):
             match = CLOCK.fullmatch(value[key]) if isinstance(value.get(key), str) else None
             if match is None:
-                errors.append(FieldError(pointer=f"{pointer}/{key}", detail=f"{key} must be a time such as 21:00."))
+                problems.add(child(pointer, key), f"{key} must be a time such as 21:00.")
             else:
                 clocks[key] = time(int(match[1]), int(match[2]))
-        if errors:
-            raise InvalidInput(errors[0].detail, errors=errors)
+        problems.raise_any()
         return cls(start=clocks["start"], end=clocks["end"])
 
     def covers(self, clock: time) -> bool:
@@ -86,12 +84,6 @@ def _allowed_from(quiet: QuietHours, minute: datetime, zones: tuple[str, ...]) -
             return None if instant == minute else instant
         instant = latest
     return _best_for_most(quiet, minute, zones)
-
-
-@lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """The zone of that IANA name. Raises ZoneInfoNotFoundError or ValueError."""
-    return ZoneInfo(name)
 
 
 def _leave(quiet: QuietHours, instant: datetime, tz: ZoneInfo) -> datetime:
