@@ -4,7 +4,6 @@ An adapter is a thin translation with both directions in one class. It never tou
 credentials and the process's one HTTP client when it is built for a channel setting.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +14,6 @@ from uuid import UUID
 import httpx
 
 from app.domain.status import Channel, MessageType, Purpose
-from app.errors import Malformed
 
 
 class Feature(StrEnum):
@@ -54,9 +52,9 @@ class OutboundMessage:
 
     `reference` is our message id and comes back in webhooks. `content` depends on the channel:
     WhatsApp text `{"body"}`, WhatsApp template `{"name", "language", "components": [...]}` (the Cloud API's own
-    component objects), WhatsApp media `{"kind": image|video|document|audio|sticker, "link"|"id", "caption"?, "filename"?}`,
-    WhatsApp location `{"latitude", "longitude", "name"?, "address"?}`; SMS `{"body", "media_urls"?: [...]}`;
-    email `{"subject", "text", "html"?, "headers"?: {...}}`.
+    component objects), WhatsApp media `{"kind": image|video|document|audio|sticker, "link"|"id", "caption"?,
+    "filename"?}`, WhatsApp location `{"latitude", "longitude", "name"?, "address"?}`;
+    SMS `{"body", "media_urls"?: [...]}`; email `{"subject", "text", "html"?, "headers"?: {...}}`.
     """
 
     reference: UUID
@@ -180,11 +178,3 @@ class Adapter(Protocol):
 
 def missing_credentials(required: Sequence[str] | frozenset[str], credentials: Mapping[str, str]) -> list[str]:
     return [f"credentials.{name} is missing" for name in sorted(required) if not credentials.get(name)]
-
-
-def read_json(request: WebhookRequest) -> Any:
-    """The body as JSON. Raises Malformed."""
-    try:
-        return json.loads(request.body)
-    except ValueError as error:
-        raise Malformed(f"The webhook body is not valid JSON: {error}.") from None

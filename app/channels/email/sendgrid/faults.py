@@ -1,0 +1,49 @@
+"""SendGrid's refusals. It has no error codes: answers are told by HTTP status and field, reports by their reason.
+
+https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.channels import faults
+from app.channels.faults import ACCOUNT, BAD_ADDRESS, PERMANENT, TRANSIENT, Fault, FaultKind
+from app.channels.webhooks import text
+from app.domain.status import SuppressionReason
+
+BOUNCED = Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.BOUNCE)
+
+# `dropped`: refused before sending, mostly because of SendGrid's own suppression lists
+DROPPED: dict[str, Fault] = {
+    "unsubscribed address": Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.UNSUBSCRIBE),
+    "bounced address": BOUNCED,
+    "spam reporting address": Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.COMPLAINT),
+    "invalid": BAD_ADDRESS,
+    "invalid smtpapi header": PERMANENT,
+    "spam content": PERMANENT,
+    "recipient list over package quota": ACCOUNT,
+}
+# Bounces that say something about us or our text, not about the address
+NOT_THE_ADDRESS = frozenset({"content", "reputation", "frequency or volume too high", "technical", "technical failure"})
+
+
+def fault_of_answer(status: int, field: str) -> Fault:
+    """The meaning of a refused request; `field` is the one SendGrid complains about. A 5xx may have been accepted."""
+    if status == 400 and field.startswith("personalizations.0.to"):
+        return BAD_ADDRESS
+    if status == 400 and (field == "from" or field.startswith("from.")):
+        return ACCOUNT
+    return faults.of_status(status)
+
+
+def fault_of_report(event: Mapping[str, Any]) -> Fault:
+    """The meaning of a `dropped` or `bounce` event."""
+    if event.get("event") == "dropped":
+        return DROPPED.get(text(event.get("reason")).strip().lower(), PERMANENT)
+    hard = text(event.get("status")).startswith("5")
+    if event.get("type") == "blocked":
+        return PERMANENT if hard else TRANSIENT  # of this one try; a block says nothing lasting about the address
+    classification = text(event.get("bounce_classification")).lower()
+    if classification == "invalid address" or (hard and classification not in NOT_THE_ADDRESS):
+        return BOUNCED
+    return PERMANENT

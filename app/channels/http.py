@@ -1,0 +1,102 @@
+"""The process's one HTTP client to providers, and the one place that says what a failed exchange means.
+
+Nothing here ever sends a request twice: redirects are not followed, and aiohttp repeats only idempotent methods.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.request import Request
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
+
+from app.errors import OutcomeUnknown, ProviderUnavailable
+
+CONNECT_SECONDS = 5.0
+# Shorter than the idle timeout of common servers (5 s): a POST on a connection that the server is just closing
+# fails with an unknown outcome, so a connection is given up before the server thinks of it.
+KEEP_ALIVE_SECONDS = 4.0
+
+# aiohttp raises these while it waits for, opens or secures a connection: no byte of the request has left.
+# httpx-aiohttp reports them *and* later resets alike as httpx.ConnectTimeout, so only the cause can tell them apart.
+BEFORE_SENDING = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+LOOPBACK_IS_DIRECT: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
+class NoCookies(CookieJar):
+    """Keeps none: one client serves every tenant."""
+
+    def extract_cookies(self, response: Any, request: Request) -> None:
+        pass
+
+    def add_cookie_header(self, request: Request) -> None:
+        pass
+
+
+def provider_client(*, concurrency: int, timeout_seconds: float) -> httpx.AsyncClient:
+    """A client for `concurrency` simultaneous requests, each waiting at most `timeout_seconds` for its answer.
+
+    Proxies of the environment are honoured, except for loopback. Close it with `aclose()`.
+    """
+    connect = min(CONNECT_SECONDS, timeout_seconds)
+    limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=KEEP_ALIVE_SECONDS)
+    ssl_context = httpx.create_ssl_context()
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=ssl_context)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    return HttpxAiohttpClient(
+        transport=AiohttpTransport(verify=ssl_context, client=session),
+        timeout=httpx.Timeout(timeout_seconds, connect=connect, pool=connect),
+        limits=limits,
+        cookies=NoCookies(),
+        mounts=LOOPBACK_IS_DIRECT,
+        follow_redirects=False,
+    )
+
+
+async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Send `request` once and read the whole answer, whatever its status.
+
+    Raises ProviderUnavailable when the request surely never left (or may be repeated, being a GET) and
+    OutcomeUnknown when it may have.
+    """
+    # The read timeout starts anew with every piece of the answer; this bounds a provider that drips.
+    deadline = http.timeout.connect + http.timeout.read if http.timeout.connect and http.timeout.read else None
+    try:
+        async with asyncio.timeout(deadline):
+            return await http.send(request, auth=None)
+    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+        cause = error.__cause__ or error
+        detail = f"{request.method} {request.url.host}: {type(cause).__name__}: {cause}"
+        if isinstance(cause, BEFORE_SENDING) or request.method in SAFE_METHODS:
+            raise ProviderUnavailable(detail, provider_code="unreachable") from error
+        raise OutcomeUnknown(detail, provider_code="no_answer") from error
+
+
+def retry_after(response: httpx.Response) -> timedelta | None:
+    """How long the provider asks to wait: `Retry-After` (seconds or a date) or `X-RateLimit-Reset` (Unix seconds)."""
+    now = datetime.now(UTC)
+    try:
+        if value := response.headers.get("retry-after"):
+            wait = timedelta(seconds=float(value)) if value[0].isdigit() else parsedate_to_datetime(value) - now
+        elif value := response.headers.get("x-ratelimit-reset"):
+            wait = datetime.fromtimestamp(float(value), UTC) - now
+        else:
+            return None
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+    return max(wait, timedelta())

@@ -1,0 +1,202 @@
+"""WhatsApp through Meta's Cloud API.
+
+https://developers.facebook.com/documentation/business-messaging/whatsapp
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+import httpx
+import orjson
+
+from app.channels.base import (
+    AdapterContext,
+    Feature,
+    LookupResult,
+    OutboundMessage,
+    Receipt,
+    WebhookEvent,
+    WebhookRequest,
+)
+from app.channels.credentials import not_plain, problems
+from app.channels.http import exchange, retry_after
+from app.channels.webhooks import mapping, same
+from app.channels.whatsapp.cloud import events
+from app.channels.whatsapp.cloud.faults import code_of, detail_of, fault_of
+from app.domain.status import Channel, MessageType
+from app.errors import (
+    InvalidSignature,
+    MessageRejected,
+    OutcomeUnknown,
+    PermissionDenied,
+    SendError,
+    UnsupportedFeature,
+)
+
+DEFAULT_VERSION = "v23.0"
+MEDIA_KINDS = frozenset({"image", "video", "document", "audio", "sticker"})
+CAPTIONED = frozenset({"image", "video", "document"})
+
+
+class WhatsAppCloud:
+    provider: ClassVar[str] = "whatsapp_cloud"
+    channel: ClassVar[Channel] = Channel.WHATSAPP
+    features: ClassVar[frozenset[Feature]] = frozenset(
+        {
+            Feature.TEMPLATE,
+            Feature.MEDIA,
+            Feature.LOCATION,
+            Feature.AUDIO,
+            Feature.BUTTONS,
+            Feature.INBOUND,
+            Feature.READ_RECEIPTS,
+        }
+    )
+    required_credentials: ClassVar[frozenset[str]] = frozenset(
+        {"phone_number_id", "waba_id", "access_token", "app_secret", "verify_token"}
+    )
+    optional_credentials: ClassVar[frozenset[str]] = frozenset()
+    secret_credentials: ClassVar[frozenset[str]] = frozenset({"access_token", "app_secret", "verify_token"})
+    default_messages_per_second: ClassVar[float | None] = 80.0  # per phone number, before an upgrade
+
+    def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
+        self._http = context.http
+        self._app_secret = credentials["app_secret"].encode()
+        self._verify_token = credentials["verify_token"]
+        version = context.api_version or DEFAULT_VERSION
+        self._url = httpx.URL(f"{context.base_url}/{version}/{credentials['phone_number_id']}/messages")
+        self._headers = httpx.Headers(
+            {
+                "Authorization": f"Bearer {credentials['access_token']}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            }
+        )
+
+    @classmethod
+    def check_credentials(cls, credentials: Mapping[str, str]) -> list[str]:
+        return problems(
+            credentials,
+            required=cls.required_credentials,
+            in_path=("phone_number_id", "waba_id"),
+            in_header=("access_token",),
+        )
+
+    @classmethod
+    def account_hint(cls, credentials: Mapping[str, str]) -> str:
+        return credentials.get("phone_number_id", "")
+
+    @classmethod
+    def account_hints(cls, request: WebhookRequest) -> list[str]:
+        return events.accounts(request)
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        if not_plain(message.to):
+            raise MessageRejected("The recipient is not a telephone number.")
+        kind, body = BODIES[message.type](message.content)
+        payload = {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": message.to.removeprefix("+"),
+            "type": kind,
+            kind: body,
+            "biz_opaque_callback_data": str(message.reference),
+        }
+        request = httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(payload))
+        response = await exchange(self._http, request)
+        answer = _answer(response)
+        if not response.is_success:
+            raise _error(response, mapping(answer.get("error")))
+        for accepted in answer.get("messages") or ():
+            if isinstance(accepted, dict) and isinstance(accepted.get("id"), str):
+                return Receipt(provider_message_id=accepted["id"], raw=answer)
+        raise OutcomeUnknown("Accepted without a message id.", provider_code=f"http_{response.status_code}")
+
+    def verify(self, request: WebhookRequest) -> None:
+        expected = "sha256=" + hmac.new(self._app_secret, request.body, hashlib.sha256).hexdigest()
+        given = request.headers.get("x-hub-signature-256", "")
+        if not same(given, expected):
+            raise InvalidSignature("X-Hub-Signature-256 does not match the body.")
+
+    def answer_challenge(self, query: Mapping[str, str]) -> str:
+        """What to answer Meta's subscription handshake (a GET). Raises PermissionDenied for another token."""
+        token = query.get("hub.verify_token", "")
+        if query.get("hub.mode") != "subscribe" or not same(token, self._verify_token):
+            raise PermissionDenied("hub.verify_token is not the one of this channel.")
+        return query.get("hub.challenge", "")
+
+    def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
+        return events.parse(request)
+
+    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
+        raise UnsupportedFeature("The Cloud API cannot look up a message; its status webhooks carry our reference.")
+
+
+Content = Mapping[str, Any]
+
+
+def _text(content: Content) -> tuple[str, dict[str, Any]]:
+    return "text", {"body": _required(content, "body"), "preview_url": bool(content.get("preview_url"))}
+
+
+def _template(content: Content) -> tuple[str, dict[str, Any]]:
+    template = {"name": _required(content, "name"), "language": {"code": _required(content, "language")}}
+    if components := content.get("components"):
+        template["components"] = components
+    return "template", template
+
+
+def _media(content: Content) -> tuple[str, dict[str, Any]]:
+    kind = _required(content, "kind")
+    if kind not in MEDIA_KINDS:
+        raise UnsupportedFeature(f"content.kind must be one of {', '.join(sorted(MEDIA_KINDS))}, not {kind!r}.")
+    given = {name: content[name] for name in ("id", "link", "caption", "filename") if content.get(name)}
+    if ("id" in given) == ("link" in given):
+        raise MessageRejected("Media needs exactly one of content.id and content.link.")
+    if "caption" in given and kind not in CAPTIONED:
+        raise UnsupportedFeature(f"WhatsApp shows no caption with media of kind {kind}.")
+    if "filename" in given and kind != "document":
+        raise UnsupportedFeature(f"WhatsApp shows no file name with media of kind {kind}.")
+    return kind, given
+
+
+def _audio(content: Content) -> tuple[str, dict[str, Any]]:
+    return _media({**content, "kind": "audio"})
+
+
+def _location(content: Content) -> tuple[str, dict[str, Any]]:
+    place = {name: _required(content, name) for name in ("latitude", "longitude")}
+    return "location", place | {name: content[name] for name in ("name", "address") if content.get(name)}
+
+
+BODIES: dict[MessageType, Callable[[Content], tuple[str, dict[str, Any]]]] = {
+    MessageType.TEXT: _text,
+    MessageType.TEMPLATE: _template,
+    MessageType.MEDIA: _media,
+    MessageType.AUDIO: _audio,
+    MessageType.LOCATION: _location,
+}
+
+
+def _required(content: Content, name: str) -> Any:
+    value = content.get(name)
+    if value is None or value == "":
+        raise MessageRejected(f"content.{name} is missing.")
+    return value
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return mapping(orjson.loads(response.content))
+    except orjson.JSONDecodeError:
+        return {}
+
+
+def _error(response: httpx.Response, error: dict[str, Any]) -> SendError:
+    fault = fault_of(error, response.status_code)
+    code = code_of(error) or f"http_{response.status_code}"
+    detail = detail_of(error) or f"HTTP {response.status_code}: {response.text[:200]}"
+    return fault.error(detail, code=code, retry_after=retry_after(response))
