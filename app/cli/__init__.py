@@ -8,6 +8,7 @@ from app.cli.doctor import doctor
 from app.cli.errors import CommandError
 from app.cli.migrate import migrate
 from app.cli.serve import api, worker
+from app.cli.tenant import tenant
 from app.cli.up import up
 from app.embedded.errors import PlatformError
 
@@ -25,6 +26,7 @@ app.command()(migrate)
 app.command()(api)
 app.command()(worker)
 app.command()(doctor)
+app.add_typer(tenant)
 
 
 def main() -> None:

@@ -1,0 +1,121 @@
+"""`relay tenant …`: make a tenant, and make and revoke its API keys."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import orjson
+import typer
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.cli.errors import CommandError
+from app.db import Sessions, create_engine
+from app.embedded import database
+from app.errors import AppError, NotFound
+from app.models import Role, Tenant
+from app.repositories import tenants as tenant_rows
+from app.services import api_keys, tenants
+from app.settings import load_settings
+
+T = TypeVar("T")
+Work = Callable[[AsyncSession], Awaitable[T]]
+
+tenant = typer.Typer(name="tenant", help="Tenants and their API keys.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+
+
+@tenant.command()
+def create(
+    name: Annotated[str, typer.Option(help="What the business is called.")],
+    timezone: Annotated[str, typer.Option(help="IANA name; used where a contact's own is unknown.")] = "UTC",
+    default_region: Annotated[
+        str, typer.Option(help="Two letters such as PT: the country of numbers without one.")
+    ] = "",
+    default_lang: Annotated[str, typer.Option(help="Language of contacts without one.")] = "en",
+    json: AsJson = False,
+) -> None:
+    """Make a tenant and its first API key (role owner). The key is shown only this once."""
+
+    async def work(session: AsyncSession) -> dict[str, str]:
+        made = await tenants.create(
+            session, name=name, timezone=timezone, default_region=default_region, default_lang=default_lang
+        )
+        _, key = await api_keys.create(session, made.id, name="first", role=Role.OWNER)
+        return {"tenant_id": str(made.id), "slug": made.slug, "api_key": key}
+
+    _show(_run(work), json)
+
+
+@tenant.command()
+def create_key(
+    tenant: Annotated[str, typer.Option(help="Slug or id of the tenant.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    role: Annotated[Role, typer.Option(help="owner, manager or viewer.")] = Role.MANAGER,
+    json: AsJson = False,
+) -> None:
+    """Make another API key. It is shown only this once."""
+
+    async def work(session: AsyncSession) -> dict[str, str]:
+        owner = await _find(session, tenant)
+        row, key = await api_keys.create(session, owner.id, name=name, role=role)
+        return {"tenant_id": str(owner.id), "prefix": row.prefix, "role": role.value, "api_key": key}
+
+    _show(_run(work), json)
+
+
+@tenant.command()
+def revoke_key(
+    tenant: Annotated[str, typer.Option(help="Slug or id of the tenant.")],
+    prefix: Annotated[str, typer.Option(help="The eight characters after rk_.")],
+) -> None:
+    """End an API key at once; every API process refuses it within five seconds."""
+
+    async def work(session: AsyncSession) -> bool:
+        owner = await _find(session, tenant)
+        return await api_keys.revoke(session, owner.id, prefix)
+
+    if not _run(work):
+        raise CommandError(f"no live API key of this tenant begins with rk_{prefix}_")
+    typer.echo(f"Revoked rk_{prefix}_…")
+
+
+async def _find(session: AsyncSession, reference: str) -> Tenant:
+    try:
+        found = await tenant_rows.get(session, UUID(reference))
+    except ValueError:
+        found = await tenant_rows.by_slug(session, reference)
+    if found is None:
+        raise NotFound(f"There is no tenant {reference!r}: give its slug or its id.")
+    return found
+
+
+def _run(work: Work[T]) -> T:
+    """Do `work` in one system transaction of the database of these settings."""
+
+    async def in_transaction(url: str) -> T:
+        engine = create_engine(url, pool_size=1)
+        try:
+            async with Sessions(engine).system() as session:
+                return await work(session)
+        finally:
+            await engine.dispose()
+
+    with database(load_settings()) as url:
+        try:
+            return asyncio.run(in_transaction(url))
+        except AppError as error:
+            raise CommandError(error.detail) from error
+        except DBAPIError as error:
+            words = str(error.orig).strip().splitlines()[0]
+            raise CommandError(f"the database says: {words}; run `relay migrate` and `relay doctor`") from error
+
+
+def _show(values: dict[str, str], json: bool) -> None:
+    if json:
+        typer.echo(orjson.dumps(values).decode())
+    else:
+        for name, value in values.items():
+            typer.echo(f"{name:10} {value}")

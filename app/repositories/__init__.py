@@ -1,0 +1,1 @@
+"""Every query. Each takes a session, filters by tenant through it, and never commits."""
