@@ -43,8 +43,8 @@ class RecipientState(StrEnum):
 
     PENDING = "pending"  # frozen into the audience, no decision yet
     HELD = "held"  # decided: not now (quiet hours, pause); `hold_until` says when to look again
-    QUEUED = "queued"  # has a message that is claimed or waits for its sender
-    SENT = "sent"
+    QUEUED = "queued"  # has a message that is claimed, waits for its sender, or whose outcome is unknown
+    SENT = "sent"  # a provider accepted it
     SKIPPED = "skipped"  # every channel was refused by the gate
     FAILED = "failed"  # every allowed channel failed for good
 
@@ -83,7 +83,8 @@ class SuppressionReason(StrEnum):
 
 _S = MessageStatus
 ALLOWED_MOVES: dict[MessageStatus, frozenset[MessageStatus]] = {
-    _S.QUEUED: frozenset({_S.SENDING, _S.FAILED, _S.SKIPPED}),
+    # straight to sent and beyond: a late answer or a receipt for a row that was queued again proves it had left
+    _S.QUEUED: frozenset({_S.SENDING, _S.SENT, _S.DELIVERED, _S.READ, _S.FAILED, _S.SKIPPED}),
     # back to queued only when the provider surely did not accept it
     _S.SENDING: frozenset({_S.QUEUED, _S.UNKNOWN, _S.SENT, _S.DELIVERED, _S.READ, _S.FAILED}),
     # a webhook or a look-up resolves it; queued again only by the policy for transactional messages

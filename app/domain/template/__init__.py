@@ -1,0 +1,9 @@
+"""Core templates: one content, written once, rendered to every channel.
+
+`compile_template` checks and parses a core schema once; `CompiledTemplate.render` is cheap and runs per contact.
+"""
+
+from app.domain.template.compiled import CompiledTemplate, Rendered, compile_template, preview
+from app.domain.template.variables import MissingVariable, Variable
+
+__all__ = ["CompiledTemplate", "MissingVariable", "Rendered", "Variable", "compile_template", "preview"]

@@ -1,0 +1,165 @@
+"""Compilation of a core schema, and its rendering per channel and language."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.pointers import Problems
+from app.domain.sms import segments
+from app.domain.status import Channel, MessageType
+from app.domain.template.liquid import Text, parse_text
+from app.domain.template.renderers import Button, Content, WhatsAppTemplate, render_email, render_text, render_whatsapp
+from app.domain.template.schema import Source, Version, parse_core_schema
+from app.domain.template.variables import MissingVariable, Variable, is_absent, missing, problems
+from app.errors import FieldError, InvalidInput
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """`content` has the shapes of OutboundMessage.content. `lang` is the language that was found, `template_name` the
+    approved WhatsApp template or empty."""
+
+    type: MessageType
+    template_name: str
+    lang: str
+    content: dict[str, Any]
+
+
+class CompiledTemplate:
+    """Parsed once, rendered per contact. The caller keeps it; `lang` names the language of the default blocks."""
+
+    def __init__(self, variables: Sequence[Variable], default: Content, i18n: Mapping[str, Content]) -> None:
+        self.variables = tuple(variables)
+        self.languages = tuple(content.lang for content in (default, *i18n.values()) if content.lang)
+        self._default = default
+        self._by_lang = {_key(lang): content for lang, content in i18n.items()}
+        self._required = tuple(v.name for v in variables if v.required and is_absent(v.default))
+        self._defaults = {v.name: v.default for v in variables if v.default is not None}
+
+    def render(self, channel: Channel, lang: str, context: Mapping[str, Any]) -> Rendered:
+        """One message. `context` is `{"contact": {…}, "tenant": {"name"}, "unsubscribe_url", **variables}`.
+
+        Raises MissingVariable for a required variable without value and for an empty WhatsApp parameter, and
+        InvalidInput when the text cannot be rendered.
+        """
+        for name in self._required:
+            if is_absent(context.get(name)):
+                raise MissingVariable(name, missing(name))
+        values = context
+        if self._defaults:
+            absent = {name: value for name, value in self._defaults.items() if is_absent(context.get(name))}
+            values = {**context, **absent}
+        content = self._content(lang)
+        if channel is Channel.WHATSAPP and content.whatsapp is not None:
+            payload = render_whatsapp(content.whatsapp, values)
+            return Rendered(
+                type=MessageType.TEMPLATE, template_name=content.whatsapp.name, lang=content.lang, content=payload
+            )
+        if channel is Channel.EMAIL:
+            payload = render_email(content, values)
+        else:
+            payload = {"body": render_text(content, values, whole=channel is Channel.WHATSAPP)}
+        return Rendered(type=MessageType.TEXT, template_name="", lang=content.lang, content=payload)
+
+    def problems(self, variables: Mapping[str, Any]) -> list[FieldError]:
+        """What a launch or a send must mend in its `variables`; empty when nothing."""
+        return problems(self.variables, variables)
+
+    def has_whatsapp_template(self, lang: str) -> bool:
+        return self._content(lang).whatsapp is not None
+
+    def _content(self, lang: str) -> Content:
+        """`pt_PT`, then `pt`, then the default blocks."""
+        key = _key(lang)
+        while key:
+            if key in self._by_lang:
+                return self._by_lang[key]
+            key = key.rpartition("_")[0]
+        return self._default
+
+
+def compile_template(core_schema: Any, *, lang: str = "") -> CompiledTemplate:
+    """Check and parse everything once. Raises InvalidInput that names each mistake by its pointer."""
+    found = Problems()
+    schema = parse_core_schema(core_schema, found)
+    if schema is None:
+        found.raise_any()
+        raise AssertionError("a schema that cannot be read has a reason")
+    compiler = _Compiler(frozenset(variable.name for variable in schema.variables), found)
+    default = compiler.version(schema.default, lang)
+    i18n = {name: compiler.version(version, name) for name, version in schema.i18n.items()}
+    found.raise_any()
+    return CompiledTemplate(schema.variables, default, i18n)
+
+
+def preview(core_schema: Any, context: Mapping[str, Any], *, lang: str = "") -> dict[str, dict[str, Any]]:
+    """What each channel would get, as JSON by channel name; SMS with its segment count.
+
+    Raises InvalidInput with the mistakes of the schema, or else with all that the context lacks.
+    """
+    template = compile_template(core_schema, lang=lang)
+    errors = {error.pointer: error for error in template.problems(context)}
+    shown: dict[str, dict[str, Any]] = {}
+    for channel in Channel:
+        try:
+            rendered = template.render(channel, lang or str(context.get("contact", {}).get("lang") or ""), context)
+        except InvalidInput as error:
+            errors.update({item.pointer: item for item in error.errors if item.pointer not in errors})
+            continue
+        shown[channel.value] = {
+            "type": rendered.type.value,
+            "template_name": rendered.template_name,
+            "lang": rendered.lang,
+            "content": rendered.content,
+        }
+    if errors:
+        mistakes = list(errors.values())
+        raise InvalidInput(mistakes[0].detail, errors=mistakes)
+    count = segments(shown[Channel.SMS.value]["content"]["body"])
+    shown[Channel.SMS.value]["segments"] = {
+        "encoding": count.encoding.value,
+        "units": count.units,
+        "segments": count.segments,
+    }
+    return shown
+
+
+class _Compiler:
+    """Parses each source once, also when several languages share it."""
+
+    def __init__(self, declared: frozenset[str], found: Problems) -> None:
+        self.declared, self.found = declared, found
+        self.parsed: dict[str, Text] = {}
+
+    def text(self, source: Source) -> Text:
+        if source.pointer not in self.parsed:
+            self.parsed[source.pointer] = parse_text(source.text, source.pointer, self.declared, self.found)
+        return self.parsed[source.pointer]
+
+    def version(self, version: Version, lang: str) -> Content:
+        texts = {name: self.text(source) for name, source in version.texts.items() if source.text.strip()}
+        buttons = tuple(
+            Button(type=button.type, text=self.text(button.text), target=self.text(button.target))
+            for button in version.buttons
+            if button.target is not None  # a quick reply exists only inside an approved template
+        )
+        return Content(lang=lang, texts=texts, buttons=buttons, whatsapp=self._whatsapp(version))
+
+    def _whatsapp(self, version: Version) -> WhatsAppTemplate | None:
+        source = version.whatsapp
+        if source is None:
+            return None
+        return WhatsAppTemplate(
+            name=source.name,
+            language=source.language,
+            header=self.text(source.header) if source.header else None,
+            header_media=source.header_media,
+            header_filename=source.header_filename,
+            body=tuple(self.text(item) for item in source.body),
+            body_names=source.body_names,
+            buttons=tuple((button.type, button.index, self.text(button.value)) for button in source.buttons),
+        )
+
+
+def _key(lang: str) -> str:
+    return lang.strip().replace("-", "_").lower()

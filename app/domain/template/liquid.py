@@ -1,0 +1,124 @@
+"""Liquid, sandboxed: no includes, bounded loops, output and filter arguments, and only names that exist."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from liquid import BoundTemplate, Environment
+from liquid.exceptions import FilterArgumentError, LiquidError
+
+from app.domain.pointers import Problems
+from app.errors import InvalidInput
+
+CONTACT_FIELDS = ("first_name", "last_name", "phone", "email", "lang", "timezone", "country", "attributes", "tags")
+TENANT_FIELDS = ("name",)
+ALWAYS_THERE = ("contact", "tenant", "unsubscribe_url")
+FORBIDDEN_TAGS = ("include", "render")  # there is nothing to include
+MAX_SOURCE = 32_768  # characters of one block
+MAX_ARGUMENT = 5_000  # characters or items: two of them multiplied (replace, join) still fit in memory
+MAX_BITS = 256  # of an integer
+# what filters of the library raise on arguments they did not expect, beside LiquidError
+FILTER_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, OSError)
+
+
+class Sandbox(Environment):
+    context_depth_limit = 20
+    block_nesting_limit = 20
+    loop_iteration_limit = 1_000
+    local_namespace_limit = 65_536
+    output_stream_limit = 131_072
+
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
+        super().setup_tags_and_filters(extra=extra)
+        for tag in FORBIDDEN_TAGS:
+            del self.tags[tag]
+        self.filters = {name: _bounded(function) for name, function in self.filters.items()}
+
+
+def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)  # also copies the marks by which the library passes in its environment
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        for value in args:
+            if isinstance(value, int):
+                if value.bit_length() > MAX_BITS:
+                    raise FilterArgumentError("the number is too large", token=None)
+            elif isinstance(value, str | list | tuple | range) and _length(value) > MAX_ARGUMENT:
+                raise FilterArgumentError(f"the value is longer than {MAX_ARGUMENT}", token=None)
+        return function(*args, **kwargs)
+
+    return bounded
+
+
+def _length(value: str | list[Any] | tuple[Any, ...] | range) -> int:
+    if isinstance(value, range):
+        return max(0, value.stop - value.start)  # len() overflows on huge ranges
+    return len(value)
+
+
+SANDBOX = Sandbox()
+
+
+class Text:
+    """One parsed block. `names` are the variables it reads, with their paths (`contact.first_name`)."""
+
+    __slots__ = ("_constant", "_template", "names", "pointer", "source")
+
+    def __init__(self, source: str, pointer: str, template: BoundTemplate | None, names: tuple[str, ...]) -> None:
+        self.source, self.pointer, self.names = source, pointer, names
+        self._template = template
+        self._constant = source if template is None else ""
+
+    def render(self, context: Mapping[str, Any]) -> str:
+        """Raises InvalidInput when a filter refuses its values or a limit is reached."""
+        if self._template is None:
+            return self._constant
+        try:
+            return self._template.render(context)
+        except LiquidError as error:
+            detail = f"The template cannot be rendered: {error.message}."
+        except FILTER_ERRORS as error:
+            detail = f"The template cannot be rendered: {error}."
+        raise InvalidInput.at(self.pointer, detail)
+
+
+def parse_text(source: str, pointer: str, declared: frozenset[str], problems: Problems) -> Text:
+    """Parse once; every mistake is added to `problems`: syntax, unknown filters, names that will never be there."""
+    empty = Text(source, pointer, None, ())
+    if len(source) > MAX_SOURCE:
+        problems.add(pointer, f"The text is longer than {MAX_SOURCE} characters.")
+        return empty
+    if "{{" not in source and "{%" not in source:
+        return empty
+    try:
+        template = SANDBOX.from_string(source)
+        analysis = template.analyze(include_partials=False)
+    except LiquidError as error:
+        problems.add(pointer, f"Liquid: {_where(error)}.")
+        return empty
+    for name in analysis.filters:
+        if name not in SANDBOX.filters:
+            problems.add(pointer, f"Liquid: unknown filter {name!r}.")
+    for name, variables in analysis.globals.items():
+        if name not in declared and name not in ALWAYS_THERE:
+            known = ", ".join([*sorted(declared), "contact.*", "tenant.name", "unsubscribe_url"])
+            problems.add(pointer, f"Liquid: the variable {name!r} is not declared; known are {known}.")
+        for variable in variables:
+            _check_field(name, variable.segments, pointer, problems)
+    names = tuple(dict.fromkeys(str(variable) for found in analysis.globals.values() for variable in found))
+    return Text(source, pointer, template, names)
+
+
+def _check_field(name: str, segments: list[Any], pointer: str, problems: Problems) -> None:
+    fields = {"contact": CONTACT_FIELDS, "tenant": TENANT_FIELDS}.get(name)
+    if fields is None:
+        return
+    if len(segments) == 1:
+        problems.add(pointer, f"Liquid: name a field of {name}; it has {', '.join(fields)}.")
+    elif isinstance(segments[1], str) and segments[1] not in fields:
+        problems.add(pointer, f"Liquid: {name} has no {segments[1]!r}; it has {', '.join(fields)}.")
+
+
+def _where(error: LiquidError) -> str:
+    place = error.context()
+    message = str(error.message or error).rstrip(".")
+    return f"{message} (line {place[0]}, column {place[1] + 1})" if place else message
