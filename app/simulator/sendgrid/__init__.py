@@ -1,0 +1,1 @@
+"""SendGrid's Mail Send and Event Webhook."""

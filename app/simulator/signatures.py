@@ -1,0 +1,50 @@
+"""How each provider signs its webhooks."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from functools import lru_cache
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+# The order of the P-256 group; a private key is an integer below it.
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def meta_signature(app_secret: str, body: bytes) -> str:
+    """The value of X-Hub-Signature-256 for these raw bytes."""
+    return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def twilio_signature(auth_token: str, url: str, fields: Sequence[tuple[str, str]] = ()) -> str:
+    """The value of X-Twilio-Signature for a form POST (or, without fields, a GET) of exactly this URL."""
+    signed = [url.partition("#")[0]]
+    values: dict[str, set[str]] = {}
+    for name, value in fields:
+        values.setdefault(name, set()).add(value)
+    for name in sorted(values):
+        signed.extend(name + value for value in sorted(values[name]))
+    digest = hmac.new(auth_token.encode(), "".join(signed).encode(), hashlib.sha1).digest()
+    return base64.b64encode(digest).decode()
+
+
+@lru_cache(maxsize=256)
+def sendgrid_key(api_key: str) -> ec.EllipticCurvePrivateKey:
+    """The key pair of an account. Derived from its API key, so that the public key is the same after a restart."""
+    seed = int.from_bytes(hashlib.sha512(b"sandbox event webhook " + api_key.encode()).digest())
+    return ec.derive_private_key(seed % (P256_ORDER - 1) + 1, ec.SECP256R1())
+
+
+def sendgrid_public_key(api_key: str) -> str:
+    """Base64 DER SubjectPublicKeyInfo, as SendGrid's dashboard shows it."""
+    public = sendgrid_key(api_key).public_key()
+    return base64.b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def sendgrid_signature(api_key: str, timestamp: str, body: bytes) -> str:
+    """The value of X-Twilio-Email-Event-Webhook-Signature: base64 DER ECDSA over the timestamp and the raw bytes."""
+    signature = sendgrid_key(api_key).sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+    return base64.b64encode(signature).decode()
