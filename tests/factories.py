@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ids import new_id
-from app.models import Contact, Tenant
+from app.domain.status import CampaignStatus, Channel, Direction, MessageStatus, MessageType, RecipientState
+from app.ids import new_id, outbox_id
+from app.models import Campaign, CampaignRecipient, Contact, Message, Template, Tenant
 
 _numbers = itertools.count(910_000_000)
 
@@ -35,3 +36,70 @@ async def make_contact(session: AsyncSession, tenant_id: UUID, **changes: Any) -
     session.add(contact)
     await session.flush()
     return contact
+
+
+async def make_template(session: AsyncSession, tenant_id: UUID, **changes: Any) -> Template:
+    id = new_id()
+    core = {"blocks": {"body": "Hi {{ contact.first_name }}"}}
+    template = Template(**{"id": id, "tenant_id": tenant_id, "name": f"t-{id}", "core_schema_json": core, **changes})
+    session.add(template)
+    await session.flush()
+    return template
+
+
+async def make_campaign(session: AsyncSession, tenant_id: UUID, **changes: Any) -> Campaign:
+    """A running one that ends on reply and conversion, with a template of its own."""
+    if "template_id" not in changes:
+        changes["template_id"] = (await make_template(session, tenant_id)).id
+    campaign = Campaign(
+        **{
+            "tenant_id": tenant_id,
+            "name": "Spring",
+            "primary_channel": Channel.WHATSAPP,
+            "exit_on_json": ["reply", "conversion"],
+            "status": CampaignStatus.RUNNING,
+            **changes,
+        }
+    )
+    session.add(campaign)
+    await session.flush()
+    return campaign
+
+
+async def make_recipient(
+    session: AsyncSession, tenant_id: UUID, campaign_id: UUID, contact_id: UUID, **changes: Any
+) -> CampaignRecipient:
+    recipient = CampaignRecipient(
+        **{
+            "tenant_id": tenant_id,
+            "campaign_id": campaign_id,
+            "contact_id": contact_id,
+            "state": RecipientState.SENT,
+            **changes,
+        }
+    )
+    session.add(recipient)
+    await session.flush()
+    return recipient
+
+
+async def make_message(session: AsyncSession, tenant_id: UUID, contact_id: UUID, **changes: Any) -> Message:
+    """An outbound one that was sent over WhatsApp; of a campaign it has the outbox id."""
+    channel, campaign_id = changes.get("channel", Channel.WHATSAPP), changes.get("campaign_id")
+    id = outbox_id(campaign_id, contact_id, changes.get("step", 0), channel) if campaign_id else new_id()
+    message = Message(
+        **{
+            "id": id,
+            "tenant_id": tenant_id,
+            "conversation_id": contact_id,
+            "contact_id": contact_id,
+            "channel": channel,
+            "direction": Direction.OUT,
+            "type": MessageType.TEMPLATE,
+            "status": MessageStatus.SENT,
+            **changes,
+        }
+    )
+    session.add(message)
+    await session.flush()
+    return message
