@@ -150,8 +150,20 @@ class Workflows:
         await _signal_if_open(handle, signal)
 
     async def signal_campaign(self, tenant_id: UUID, campaign_id: UUID, signal: str) -> None:
-        handle = self.client.get_workflow_handle(ids.campaign_workflow_id(tenant_id, campaign_id))
-        await _signal_if_open(handle, signal)
+        """Tell a campaign that its state was changed in PostgreSQL. One that had ended runs again to carry it out on
+        the sequences it armed."""
+        await self.client.start_workflow(
+            CAMPAIGN_WORKFLOW,
+            CampaignInput(tenant_id=tenant_id, campaign_id=campaign_id),
+            id=ids.campaign_workflow_id(tenant_id, campaign_id),
+            task_queue=ids.TASK_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=signal,
+            priority=_priority(CAMPAIGN_PRIORITY, tenant_id),
+            static_summary="Campaign",
+            search_attributes=_attributes(tenant_id, campaign_id=campaign_id),
+        )
 
     async def wake_message(self, input: MessageInput) -> None:
         """Have a single send look at its message again (resolved, or failed after the provider took it)."""

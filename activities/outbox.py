@@ -1,0 +1,163 @@
+"""One turn of the outbox: claim in one transaction, send outside of any, record in another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from loguru import logger
+from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.channels.base import Receipt
+from app.db import Sessions
+from app.domain.status import CampaignStatus
+from app.errors import OutcomeUnknown, SendError
+from app.repositories import outbox, rate_buckets
+from app.services import sending
+from app.services.senders import Senders
+from app.services.sending import LaunchedCampaign, Outgoing, Recorded, Renderer, Step
+
+T = TypeVar("T")
+CHUNK = 100
+# What a provider accepted must be written down: a database that is away for this long loses nothing.
+RECORD_TRIES = 30
+CAMPAIGNS_KEPT = 64
+
+_STATUS = text("SELECT status FROM campaigns WHERE id = :id")
+_STATUS_HELD_FAST = text("SELECT status FROM campaigns WHERE id = :id FOR SHARE")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What one turn did: how the claim went and what came of it."""
+
+    chunk: sending.Chunk
+    recorded: Recorded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Whom a turn looks at: a page of step 0, everybody whose hold is over, or one contact at a step."""
+
+    tenant_id: UUID
+    campaign_id: UUID
+    step: int = 0
+    after: UUID | None = None
+    last: UUID | None = None
+    contact_id: UUID | None = None
+
+
+class Outbox:
+    def __init__(self, sessions: Sessions, senders: Senders, renderer: Renderer) -> None:
+        self.sessions, self.senders, self.renderer = sessions, senders, renderer
+        self._campaigns: dict[UUID, LaunchedCampaign] = {}
+
+    async def campaign(self, tenant_id: UUID, campaign_id: UUID) -> LaunchedCampaign:
+        """The launched campaign with its compiled templates, kept between calls: it does not change any more."""
+        known = self._campaigns.get(campaign_id)
+        if known is None:
+            async with self.sessions.begin(tenant_id) as session:
+                known = await sending.load_campaign(session, campaign_id)
+            if len(self._campaigns) >= CAMPAIGNS_KEPT:
+                self._campaigns.pop(next(iter(self._campaigns)))
+            self._campaigns[campaign_id] = known
+        return known
+
+    async def turn(self, selection: Selection, claim_token: UUID) -> Turn:
+        """Claim, send and record one chunk. Unexpected errors are raised after everything else is recorded."""
+        campaign = await self.campaign(selection.tenant_id, selection.campaign_id)
+        step = campaign.steps[selection.step]
+        chunk = await self._claim(campaign, step, selection, claim_token)
+        results, unexpected = await self.send(chunk.outgoing)
+        recorded = await self._record(campaign, step, results, claim_token)
+        if unexpected is not None:
+            raise unexpected
+        return Turn(chunk=chunk, recorded=recorded)
+
+    async def _claim(
+        self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID
+    ) -> sending.Chunk:
+        now = sending.utc_now()
+        async with self.sessions.begin(campaign.tenant_id) as session:
+            # a single step reads the state under a lock: a pause or resume then sees either all of its hold or none
+            query = _STATUS_HELD_FAST if selection.contact_id else _STATUS
+            status = CampaignStatus((await session.execute(query, {"id": campaign.id})).scalar_one())
+            if selection.contact_id is None and status is not CampaignStatus.RUNNING:
+                return sending.Chunk(examined=0, status=status)
+            senders = await self.senders.defaults(session, campaign.tenant_id)
+            first = senders.get(step.channels[0])
+            size = min(CHUNK, rate_buckets.burst(first.per_second)) if first and first.per_second else CHUNK
+            return await sending.claim_chunk(
+                session,
+                campaign,
+                step,
+                await _candidates(session, selection, size),
+                status=status,
+                senders=senders,
+                renderer=self.renderer,
+                claim_token=claim_token,
+                now=now,
+            )
+
+    async def send(
+        self, outgoing: Sequence[Outgoing]
+    ) -> tuple[list[tuple[Outgoing, Receipt | SendError]], BaseException | None]:
+        """Hand all of them to their providers at once. An unexpected error leaves its message unknown."""
+        answers = await asyncio.gather(*(_deliver(item) for item in outgoing), return_exceptions=True)
+        results: list[tuple[Outgoing, Receipt | SendError]] = []
+        unexpected: BaseException | None = None
+        for item, answer in zip(outgoing, answers, strict=True):
+            if isinstance(answer, BaseException):
+                unexpected = answer
+                answer = OutcomeUnknown(f"Unexpected {type(answer).__name__} while sending.")
+            results.append((item, answer))
+        return results, unexpected
+
+    async def _record(
+        self,
+        campaign: LaunchedCampaign,
+        step: Step,
+        results: list[tuple[Outgoing, Receipt | SendError]],
+        claim_token: UUID,
+    ) -> Recorded:
+        if not results:
+            return Recorded()
+
+        async def write(session: AsyncSession) -> Recorded:
+            return await sending.record(
+                session, campaign, step, results, claim_token=claim_token, now=sending.utc_now()
+            )
+
+        return await persistently(self.sessions, campaign.tenant_id, write)
+
+
+async def _deliver(item: Outgoing) -> Receipt | SendError:
+    try:
+        return await item.sender.adapter.send(item.message)
+    except SendError as error:
+        return error
+
+
+async def _candidates(session: AsyncSession, selection: Selection, size: int) -> Sequence[outbox.Candidate]:
+    if selection.contact_id is not None:
+        return await outbox.one(session, selection.campaign_id, selection.contact_id, selection.step)
+    if selection.last is not None:
+        return await outbox.pending_of_page(session, selection.campaign_id, selection.after, selection.last, size)
+    return await outbox.due_of_held(session, selection.campaign_id, size)
+
+
+async def persistently(sessions: Sessions, tenant_id: UUID, write: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Run `write` in a transaction, again while the database is away or picks it as a deadlock's victim."""
+    for attempt in range(RECORD_TRIES):
+        try:
+            async with sessions.begin(tenant_id) as session:
+                return await write(session)
+        except (OperationalError, InterfaceError) as error:
+            if attempt == RECORD_TRIES - 1:
+                raise
+            logger.warning("recording is tried again: {}", type(error.orig).__name__)
+            await asyncio.sleep(min(0.1 * 2**attempt, 2.0))
+    raise AssertionError("unreachable")

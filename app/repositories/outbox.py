@@ -1,0 +1,414 @@
+"""The outbox: find whom to send to, claim rows before anything leaves, and record what came of it.
+
+A row is claimed by one attempt only, whoever else works beside it: recipients are locked while they are decided, and
+the message's id is made from what it is, so a second insert finds the first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.status import MessageStatus, sources_of
+
+_CANDIDATE = """
+    SELECT r.contact_id, r.state, r.step, r.stop_reason, r.hold_until,
+           c.phone, c.email, c.first_name, c.last_name, c.lang, c.timezone, c.country, c.tags_json, c.attributes_json,
+           c.deleted_at, c.whatsapp_inbound_at,
+           w.opt_in_at_utc AS whatsapp_in, w.opt_out_at_utc AS whatsapp_out,
+           e.opt_in_at_utc AS email_in, e.opt_out_at_utc AS email_out,
+           s.opt_in_at_utc AS sms_in, s.opt_out_at_utc AS sms_out,
+           (SELECT reason FROM suppressions x WHERE x.tenant_id = r.tenant_id AND x.channel = 'whatsapp'
+               AND x.address = c.phone AND x.lifted_at IS NULL) AS whatsapp_suppression,
+           (SELECT reason FROM suppressions x WHERE x.tenant_id = r.tenant_id AND x.channel = 'email'
+               AND x.address = c.email AND x.lifted_at IS NULL) AS email_suppression,
+           (SELECT reason FROM suppressions x WHERE x.tenant_id = r.tenant_id AND x.channel = 'sms'
+               AND x.address = c.phone AND x.lifted_at IS NULL) AS sms_suppression,
+           (SELECT jsonb_object_agg(m.channel, m.status) FROM messages m
+               WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id AND m.step = :step
+                 AND m.direction = 'out') AS attempts
+    FROM campaign_recipients r
+    JOIN contacts c ON c.id = r.contact_id
+    LEFT JOIN consents w ON w.contact_id = c.id AND w.channel = 'whatsapp'
+    LEFT JOIN consents e ON e.contact_id = c.id AND e.channel = 'email'
+    LEFT JOIN consents s ON s.contact_id = c.id AND s.channel = 'sms'
+    WHERE r.campaign_id = :campaign_id AND {which}
+    ORDER BY r.contact_id LIMIT :size FOR UPDATE OF r SKIP LOCKED
+"""
+_PENDING_OF_PAGE = text(
+    _CANDIDATE.format(
+        which="r.contact_id > :after AND r.contact_id <= :last AND r.state = 'pending' "
+        "AND (r.hold_until IS NULL OR r.hold_until <= now())"
+    )
+)
+_DUE_OF_HELD = text(_CANDIDATE.format(which="r.state = 'held' AND r.step = 0 AND r.hold_until <= now()"))
+_ONE = text(_CANDIDATE.format(which="r.contact_id = :contact_id").replace("SKIP LOCKED", ""))
+
+_CLAIM = text(
+    """
+    INSERT INTO messages (id, tenant_id, conversation_id, contact_id, campaign_id, step, channel, direction, type,
+                          purpose, template_id, template_name, lang, address, payload_json, status, settings_id,
+                          provider, claim_token, attempts, unresolved_since)
+    SELECT v.id, :tenant_id, v.contact_id, v.contact_id, :campaign_id, :step, v.channel, 'out', v.type, :purpose,
+           :template_id, v.template_name, v.lang, v.address, v.payload::jsonb, 'sending', v.settings_id, v.provider,
+           :claim_token, 1, now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:contact_ids AS uuid[]), CAST(:channels AS text[]), CAST(:types AS text[]),
+                CAST(:template_names AS text[]), CAST(:langs AS text[]), CAST(:addresses AS text[]),
+                CAST(:payloads AS text[]), CAST(:settings_ids AS uuid[]), CAST(:providers AS text[]))
+         AS v(id, contact_id, channel, type, template_name, lang, address, payload, settings_id, provider)
+    ON CONFLICT (id) DO UPDATE
+    SET status = 'sending', claim_token = excluded.claim_token, attempts = messages.attempts + 1,
+        unresolved_since = now(), address = excluded.address, payload_json = excluded.payload_json,
+        settings_id = excluded.settings_id, provider = excluded.provider, next_attempt_at = NULL
+    WHERE messages.status = 'queued'
+    RETURNING id, attempts
+    """
+)
+_OPEN_CONVERSATIONS = text(
+    """
+    INSERT INTO conversations (id, tenant_id, contact_id, last_message_at)
+    SELECT v.id, :tenant_id, v.id, now() FROM unnest(CAST(:contact_ids AS uuid[])) AS v(id)
+    ON CONFLICT (id) DO UPDATE SET last_message_at = excluded.last_message_at
+    """
+)
+_DECISIONS = text(
+    """
+    INSERT INTO decisions (tenant_id, campaign_id, contact_id, message_id, step, channel, verdict, reason, hold_until,
+                           inputs_json)
+    SELECT :tenant_id, :campaign_id, v.contact_id, v.message_id, v.step, v.channel, v.verdict, v.reason, v.hold_until,
+           v.inputs::jsonb
+    FROM unnest(CAST(:contact_ids AS uuid[]), CAST(:message_ids AS uuid[]), CAST(:steps AS smallint[]),
+                CAST(:channels AS text[]), CAST(:verdicts AS text[]), CAST(:reasons AS text[]),
+                CAST(:holds AS timestamptz[]), CAST(:inputs AS text[]))
+         AS v(contact_id, message_id, step, channel, verdict, reason, hold_until, inputs)
+    """
+)
+_RECIPIENTS = text(
+    """
+    UPDATE campaign_recipients r
+    SET state = v.state, step = greatest(r.step, :step), reason = v.reason, hold_until = v.hold_until
+    FROM unnest(CAST(:contact_ids AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]),
+                CAST(:holds AS timestamptz[])) AS v(contact_id, state, reason, hold_until)
+    WHERE r.campaign_id = :campaign_id AND r.contact_id = v.contact_id AND r.step <= :step
+    """
+)
+# One order for everybody who updates several messages at once (the webhook relay does too), so none waits in a circle.
+_LOCK = text("SELECT FROM messages WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
+_SENT = text(
+    """
+    UPDATE messages m
+    SET status = CASE WHEN m.status = ANY(:sources) THEN 'sent' ELSE m.status END,
+        provider_message_id = CASE WHEN v.provider_id <> '' THEN v.provider_id ELSE m.provider_message_id END,
+        sent_at = coalesce(m.sent_at, clock_timestamp()), unresolved_since = NULL, next_attempt_at = NULL,
+        error_code = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_code END,
+        error_detail = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_detail END
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:provider_ids AS text[])) AS v(id, provider_id)
+    WHERE m.id = v.id
+    """
+)
+_RECIPIENTS_SENT = text(
+    """
+    UPDATE campaign_recipients r SET state = 'sent'
+    FROM messages m
+    WHERE m.id = ANY(:ids) AND r.campaign_id = m.campaign_id AND r.contact_id = m.contact_id AND r.step = m.step
+      AND r.state = 'queued'
+    """
+)
+_CONTACTS_WRITTEN_TO = text("UPDATE contacts SET last_outbound_at = now() WHERE id = ANY(:contact_ids)")
+_NOT_SENT = text(
+    """
+    UPDATE messages m
+    SET status = v.status, error_code = v.code, error_detail = v.detail, next_attempt_at = v.next_at,
+        unresolved_since = CASE WHEN v.status = 'unknown' THEN m.unresolved_since END,
+        failed_at = CASE WHEN v.status = 'failed' THEN clock_timestamp() END
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:details AS text[]),
+                CAST(:next_ats AS timestamptz[])) AS v(id, status, code, detail, next_at)
+    WHERE m.id = v.id AND m.claim_token = :claim_token AND m.status IN ('sending', 'unknown')
+    RETURNING m.id, m.contact_id
+    """
+)
+_DECIDE_AGAIN = text(
+    """
+    UPDATE campaign_recipients r SET state = 'pending', hold_until = v.next_at
+    FROM unnest(CAST(:contact_ids AS uuid[]), CAST(:next_ats AS timestamptz[])) AS v(contact_id, next_at)
+    WHERE r.campaign_id = :campaign_id AND r.contact_id = v.contact_id AND r.step = :step AND r.state = 'queued'
+    """
+)
+_WITHDRAW = text(
+    """
+    UPDATE messages m SET status = 'skipped', error_code = v.reason, next_attempt_at = NULL, unresolved_since = NULL
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS v(id, reason)
+    WHERE m.id = v.id AND m.status = 'queued'
+    """
+)
+_ABANDONED_PAGE = text(
+    """
+    UPDATE messages SET status = 'unknown', error_code = 'interrupted',
+           error_detail = 'the attempt that claimed it ended before the provider answered'
+    WHERE campaign_id = :campaign_id AND contact_id > :after AND contact_id <= :last AND step = 0
+      AND status = 'sending' AND claim_token <> :claim_token
+    RETURNING id
+    """
+)
+_ABANDONED = text(
+    """
+    UPDATE messages SET status = 'unknown', error_code = 'interrupted',
+           error_detail = 'the attempt that claimed it ended before the provider answered'
+    WHERE id = ANY(:ids) AND status = 'sending' AND claim_token <> :claim_token
+    RETURNING id
+    """
+)
+_NEXT_OF_PAGE = text(
+    "SELECT count(*), min(hold_until) FROM campaign_recipients WHERE campaign_id = :campaign_id "
+    "AND contact_id > :after AND contact_id <= :last AND state = 'pending'"
+)
+_NEXT_HELD = text(
+    "SELECT min(hold_until) FROM campaign_recipients WHERE campaign_id = :campaign_id AND state = 'held' AND step = 0"
+)
+_SUPPRESS = text(
+    """
+    INSERT INTO suppressions (tenant_id, channel, address, reason, source)
+    VALUES (:tenant_id, :channel, :address, :reason, :source)
+    ON CONFLICT (tenant_id, channel, address) DO UPDATE SET lifted_at = NULL, reason = excluded.reason,
+        source = excluded.source
+    WHERE suppressions.lifted_at IS NOT NULL
+    """
+)
+
+BEGINNING = UUID(int=0)
+Candidate = Row[Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A message that is about to leave."""
+
+    id: UUID
+    contact_id: UUID
+    channel: str
+    type: str
+    template_name: str
+    lang: str
+    address: str
+    payload: dict[str, Any]
+    settings_id: UUID
+    provider: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    contact_id: UUID
+    message_id: UUID | None
+    step: int
+    channel: str
+    verdict: str
+    reason: str
+    hold_until: datetime | None
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a recipient stands after a decision."""
+
+    contact_id: UUID
+    state: str
+    reason: str = ""
+    hold_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotSent:
+    """A claimed message that the provider did not accept, or did not say."""
+
+    id: UUID
+    status: MessageStatus
+    code: str
+    detail: str
+    next_at: datetime | None = None
+
+
+async def pending_of_page(
+    session: AsyncSession, campaign_id: UUID, after: UUID | None, last: UUID, size: int
+) -> Sequence[Candidate]:
+    """Lock up to `size` recipients of the page that wait for a decision at step 0."""
+    values = {"campaign_id": campaign_id, "after": after or BEGINNING, "last": last, "step": 0, "size": size}
+    return (await session.execute(_PENDING_OF_PAGE, values)).all()
+
+
+async def due_of_held(session: AsyncSession, campaign_id: UUID, size: int) -> Sequence[Candidate]:
+    """Lock up to `size` recipients of step 0 whose hold is over."""
+    return (await session.execute(_DUE_OF_HELD, {"campaign_id": campaign_id, "step": 0, "size": size})).all()
+
+
+async def one(session: AsyncSession, campaign_id: UUID, contact_id: UUID, step: int) -> Sequence[Candidate]:
+    values = {"campaign_id": campaign_id, "contact_id": contact_id, "step": step, "size": 1}
+    return (await session.execute(_ONE, values)).all()
+
+
+async def claim(
+    session: AsyncSession,
+    claims: Sequence[Claim],
+    *,
+    tenant_id: UUID,
+    campaign_id: UUID,
+    step: int,
+    purpose: str,
+    template_id: UUID,
+    claim_token: UUID,
+) -> dict[UUID, int]:
+    """Insert the rows, or take over queued ones; the ids that are now ours, with how often each was tried."""
+    if not claims:
+        return {}
+    contact_ids = [claim.contact_id for claim in claims]
+    await session.execute(_OPEN_CONVERSATIONS, {"tenant_id": tenant_id, "contact_ids": contact_ids})
+    rows = await session.execute(
+        _CLAIM,
+        {
+            "tenant_id": tenant_id,
+            "campaign_id": campaign_id,
+            "step": step,
+            "purpose": purpose,
+            "template_id": template_id,
+            "claim_token": claim_token,
+            "ids": [claim.id for claim in claims],
+            "contact_ids": contact_ids,
+            "channels": [claim.channel for claim in claims],
+            "types": [claim.type for claim in claims],
+            "template_names": [claim.template_name for claim in claims],
+            "langs": [claim.lang for claim in claims],
+            "addresses": [claim.address for claim in claims],
+            "payloads": [orjson.dumps(claim.payload).decode() for claim in claims],
+            "settings_ids": [claim.settings_id for claim in claims],
+            "providers": [claim.provider for claim in claims],
+        },
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def add_decisions(
+    session: AsyncSession, tenant_id: UUID, campaign_id: UUID | None, verdicts: Sequence[Verdict]
+) -> None:
+    if not verdicts:
+        return
+    await session.execute(
+        _DECISIONS,
+        {
+            "tenant_id": tenant_id,
+            "campaign_id": campaign_id,
+            "contact_ids": [verdict.contact_id for verdict in verdicts],
+            "message_ids": [verdict.message_id for verdict in verdicts],
+            "steps": [verdict.step for verdict in verdicts],
+            "channels": [verdict.channel for verdict in verdicts],
+            "verdicts": [verdict.verdict for verdict in verdicts],
+            "reasons": [verdict.reason for verdict in verdicts],
+            "holds": [verdict.hold_until for verdict in verdicts],
+            "inputs": [orjson.dumps(verdict.inputs).decode() for verdict in verdicts],
+        },
+    )
+
+
+async def place(session: AsyncSession, campaign_id: UUID, step: int, standings: Sequence[Standing]) -> None:
+    """Write where recipients stand. A step that was left behind is not written over."""
+    if not standings:
+        return
+    await session.execute(
+        _RECIPIENTS,
+        {
+            "campaign_id": campaign_id,
+            "step": step,
+            "contact_ids": [standing.contact_id for standing in standings],
+            "states": [standing.state for standing in standings],
+            "reasons": [standing.reason for standing in standings],
+            "holds": [standing.hold_until for standing in standings],
+        },
+    )
+
+
+async def mark_sent(session: AsyncSession, provider_ids: dict[UUID, str], contact_ids: Sequence[UUID]) -> None:
+    """The provider accepted them. A receipt that was faster is not undone; a row given up as unknown lands here too."""
+    if not provider_ids:
+        return
+    ids = list(provider_ids)
+    values = {"ids": ids, "provider_ids": list(provider_ids.values()), "sources": sources_of(MessageStatus.SENT)}
+    await session.execute(_LOCK, {"ids": ids})
+    await session.execute(_SENT, values)
+    await session.execute(_RECIPIENTS_SENT, {"ids": ids})
+    await session.execute(_CONTACTS_WRITTEN_TO, {"contact_ids": sorted(set(contact_ids))})
+
+
+async def mark_not_sent(session: AsyncSession, outcomes: Sequence[NotSent], claim_token: UUID) -> set[UUID]:
+    """Record what did not leave, unless a receipt or another attempt settled it meanwhile; the ids written."""
+    if not outcomes:
+        return set()
+    await session.execute(_LOCK, {"ids": [outcome.id for outcome in outcomes]})
+    rows = await session.execute(
+        _NOT_SENT,
+        {
+            "claim_token": claim_token,
+            "ids": [outcome.id for outcome in outcomes],
+            "statuses": [outcome.status.value for outcome in outcomes],
+            "codes": [outcome.code for outcome in outcomes],
+            "details": [outcome.detail[:1_000] for outcome in outcomes],
+            "next_ats": [outcome.next_at for outcome in outcomes],
+        },
+    )
+    return {row[0] for row in rows}
+
+
+async def decide_again(
+    session: AsyncSession, campaign_id: UUID, step: int, next_ats: dict[UUID, datetime | None]
+) -> None:
+    """These recipients need another decision, at once or at the given time."""
+    if next_ats:
+        values = {"contact_ids": list(next_ats), "next_ats": list(next_ats.values())}
+        await session.execute(_DECIDE_AGAIN, {"campaign_id": campaign_id, "step": step, **values})
+
+
+async def withdraw(session: AsyncSession, reasons: dict[UUID, str]) -> None:
+    """Queued messages that the gate refuses now."""
+    if reasons:
+        await session.execute(_WITHDRAW, {"ids": list(reasons), "reasons": list(reasons.values())})
+
+
+async def abandon_page(
+    session: AsyncSession, campaign_id: UUID, after: UUID | None, last: UUID, claim_token: UUID
+) -> int:
+    """Rows of the page that an earlier attempt claimed and never settled become unknown; how many."""
+    values = {"campaign_id": campaign_id, "after": after or BEGINNING, "last": last, "claim_token": claim_token}
+    return len((await session.execute(_ABANDONED_PAGE, values)).all())
+
+
+async def abandon(session: AsyncSession, message_ids: Sequence[UUID], claim_token: UUID) -> set[UUID]:
+    """The same for single rows; the ids that became unknown."""
+    if not message_ids:
+        return set()
+    rows = await session.execute(_ABANDONED, {"ids": list(message_ids), "claim_token": claim_token})
+    return {row[0] for row in rows}
+
+
+async def waiting_on_page(
+    session: AsyncSession, campaign_id: UUID, after: UUID | None, last: UUID
+) -> tuple[int, datetime | None]:
+    """How many recipients of the page still wait for a decision, and when the first is due (None: now)."""
+    values = {"campaign_id": campaign_id, "after": after or BEGINNING, "last": last}
+    row = (await session.execute(_NEXT_OF_PAGE, values)).one()
+    return row[0], row[1]
+
+
+async def next_held(session: AsyncSession, campaign_id: UUID) -> datetime | None:
+    """When the first held recipient of step 0 may be looked at again."""
+    when: datetime | None = (await session.execute(_NEXT_HELD, {"campaign_id": campaign_id})).scalar()
+    return when
+
+
+async def suppress(
+    session: AsyncSession, *, tenant_id: UUID, channel: str, address: str, reason: str, source: str
+) -> None:
+    values = {"tenant_id": tenant_id, "channel": channel, "address": address, "reason": reason, "source": source}
+    await session.execute(_SUPPRESS, values)

@@ -1,0 +1,103 @@
+"""From a tenant's channel settings to adapters that can send."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.channels.base import Adapter, AdapterContext
+from app.channels.registry import adapter_class
+from app.domain.status import Channel
+from app.errors import ProviderMisconfigured
+from app.models import ChannelSetting
+from app.secrets import Vault
+from app.settings import REAL_DAY_SECONDS, Settings
+
+# A new or changed setting is noticed within this time by every process.
+FRESH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One channel setting, ready to use. `per_second` None: the provider sets no limit."""
+
+    tenant_id: UUID
+    settings_id: UUID
+    channel: Channel
+    provider: str
+    adapter: Adapter
+    per_second: float | None
+
+
+class Senders:
+    """Builds each adapter once and again when its setting changes."""
+
+    def __init__(self, settings: Settings, http: httpx.AsyncClient, vault: Vault) -> None:
+        self.settings, self.http, self.vault = settings, http, vault
+        self._built: dict[UUID, tuple[datetime, Sender]] = {}
+        self._defaults: dict[UUID, tuple[float, dict[Channel, Sender]]] = {}
+
+    async def defaults(self, session: AsyncSession, tenant_id: UUID) -> Mapping[Channel, Sender]:
+        """The tenant's sender for each channel that has one: its default setting, else the oldest."""
+        known = self._defaults.get(tenant_id)
+        if known and monotonic() - known[0] < FRESH_SECONDS:
+            return known[1]
+        rows = await session.scalars(
+            select(ChannelSetting)
+            .where(ChannelSetting.tenant_id == tenant_id, ChannelSetting.is_active.is_(True))  # type: ignore[arg-type,attr-defined]
+            .order_by(ChannelSetting.is_default.desc(), ChannelSetting.created_at)  # type: ignore[attr-defined,arg-type]
+        )
+        senders: dict[Channel, Sender] = {}
+        for row in rows:
+            if row.channel not in senders:
+                senders[row.channel] = self.sender(row)
+        self._defaults[tenant_id] = (monotonic(), senders)
+        return senders
+
+    async def by_id(self, session: AsyncSession, settings_id: UUID) -> Sender | None:
+        """The sender of this setting, active or not; None when it isn't the tenant's."""
+        row = await session.get(ChannelSetting, settings_id)
+        return self.sender(row) if row else None
+
+    def sender(self, setting: ChannelSetting) -> Sender:
+        """Raises ProviderMisconfigured when credentials can't be opened or a shortened day would reach real people."""
+        known = self._built.get(setting.id)
+        if known and known[0] == setting.updated_at:
+            return known[1]
+        kind = adapter_class(setting.channel, setting.provider)
+        if self.settings.day_seconds < REAL_DAY_SECONDS and setting.provider not in self.settings.moved_providers:
+            raise ProviderMisconfigured(
+                f"RELAY_DAY_SECONDS is shortened, so {setting.provider} may not be reached at its real address: "
+                f"set RELAY_{setting.provider.upper()}_BASE_URL, or leave the day at {REAL_DAY_SECONDS} seconds."
+            )
+        values: dict[str, Any] = setting.settings_json
+        adapter = kind(
+            self.vault.open(values["credentials"], tenant_id=setting.tenant_id, row_id=setting.id),
+            AdapterContext(
+                base_url=self.settings.base_url(setting.provider),
+                public_url=self.settings.public_url,
+                settings_id=setting.id,
+                http=self.http,
+                api_version=self.settings.whatsapp_cloud_version if setting.provider == "whatsapp_cloud" else "",
+            ),
+        )
+        limit = values.get("limits", {}).get("messages_per_second", kind.default_messages_per_second)
+        sender = Sender(
+            tenant_id=setting.tenant_id,
+            settings_id=setting.id,
+            channel=setting.channel,
+            provider=setting.provider,
+            adapter=adapter,
+            per_second=float(limit) if limit is not None else None,
+        )
+        self._built[setting.id] = (setting.updated_at, sender)
+        return sender
+
+    def load_adapter(self, setting: ChannelSetting) -> Adapter:
+        return self.sender(setting).adapter
