@@ -1,1 +1,1 @@
-"""One router per noun."""
+"""One router per noun. `ROUTERS` is the order in which they are asked."""
