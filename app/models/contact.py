@@ -36,6 +36,7 @@ class Contact(TenantRow, table=True):
     last_outbound_at: datetime | None = time_field()
     whatsapp_inbound_at: datetime | None = time_field()  # opens WhatsApp's 24 h window
     deleted_at: datetime | None = time_field()
+    last_import_id: UUID | None = reference("")  # tells a repeated person of a file from one that was there before
 
 
 class Consent(TenantRow, table=True):

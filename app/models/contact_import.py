@@ -65,7 +65,7 @@ class ImportRow(LedgerRow, table=True):
     __tablename__ = "import_rows"
     __table_args__ = (Index("ix_import_rows_import_number", "import_id", "number", unique=True),)
 
-    import_id: UUID = reference("imports.id", nullable=False)
+    import_id: UUID = reference("", nullable=False)
     number: int = Field(nullable=False, sa_type=BigInteger)
     verdict: RowVerdict = Field(sa_type=words(RowVerdict, "import_rows_verdict"))
     contact_id: UUID | None = reference("")

@@ -456,6 +456,7 @@ def upgrade() -> None:
         sa.Column("last_outbound_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("whatsapp_inbound_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_import_id", sa.UUID(), nullable=True),
         sa.ForeignKeyConstraint(
             ["tenant_id"],
             ["tenants.id"],
@@ -905,10 +906,6 @@ def upgrade() -> None:
         sa.Column("contact_id", sa.UUID(), nullable=True),
         sa.Column("field", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("reason", sa.Text(), server_default=sa.text("''"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["import_id"],
-            ["imports.id"],
-        ),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_import_rows_import_number", "import_rows", ["import_id", "number"], unique=True)
