@@ -45,27 +45,33 @@ class NoCookies(CookieJar):
         pass
 
 
+class ProviderClient(HttpxAiohttpClient):
+    """httpx on aiohttp, with the proxies of the environment: httpx leaves them out when it is given a transport."""
+
+    def __init__(self, *, concurrency: int, timeout: httpx.Timeout) -> None:
+        self._concurrency = concurrency
+        self._tls = httpx.create_ssl_context()
+        super().__init__(timeout=timeout, cookies=NoCookies(), mounts=LOOPBACK_IS_DIRECT, follow_redirects=False)
+
+    def _init_transport(self, *args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport:
+        return AiohttpTransport(verify=self._tls, client=self._session)
+
+    def _init_proxy_transport(self, proxy: httpx.Proxy, *args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport:
+        return AiohttpTransport(verify=self._tls, client=self._session, proxy=proxy)
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=self._tls)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
 def provider_client(*, concurrency: int, timeout_seconds: float) -> httpx.AsyncClient:
     """A client for `concurrency` simultaneous requests, each waiting at most `timeout_seconds` for its answer.
 
     Proxies of the environment are honoured, except for loopback. Close it with `aclose()`.
     """
     connect = min(CONNECT_SECONDS, timeout_seconds)
-    limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=KEEP_ALIVE_SECONDS)
-    ssl_context = httpx.create_ssl_context()
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=ssl_context)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
-    return HttpxAiohttpClient(
-        transport=AiohttpTransport(verify=ssl_context, client=session),
-        timeout=httpx.Timeout(timeout_seconds, connect=connect, pool=connect),
-        limits=limits,
-        cookies=NoCookies(),
-        mounts=LOOPBACK_IS_DIRECT,
-        follow_redirects=False,
-    )
+    timeout = httpx.Timeout(timeout_seconds, connect=connect, pool=connect)
+    return ProviderClient(concurrency=concurrency, timeout=timeout)
 
 
 async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
@@ -80,8 +86,8 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
         async with asyncio.timeout(deadline):
             return await http.send(request, auth=None)
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-        cause = error.__cause__ or error
-        detail = f"{request.method} {request.url.host}: {type(cause).__name__}: {cause}"
+        cause = (error.__cause__ if isinstance(error, httpx.HTTPError) else None) or error
+        detail = f"{request.method} {request.url.host}: {type(cause).__name__}: {cause}".rstrip(": ")
         if isinstance(cause, BEFORE_SENDING) or request.method in SAFE_METHODS:
             raise ProviderUnavailable(detail, provider_code="unreachable") from error
         raise OutcomeUnknown(detail, provider_code="no_answer") from error

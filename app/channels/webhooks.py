@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 import orjson
@@ -32,14 +33,19 @@ def _read_lenient(body: bytes, complaint: str) -> Any:
     """orjson refuses lone surrogates, which a person can type; everything else it refuses is malformed."""
     if re.search(rb"\\u[dD][89a-fA-F]", body):
         try:
-            return json.loads(body, parse_constant=_refuse_constant)
+            return json.loads(body, parse_constant=_refuse, parse_float=_finite)
         except (ValueError, RecursionError):
             pass  # orjson's complaint says it as well
     raise Malformed(f"The webhook body is not valid JSON: {complaint}.")
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def _storable(value: Any) -> Any:
