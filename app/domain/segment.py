@@ -1,6 +1,5 @@
 """Segments: a JSON tree that selects contacts, read into frozen dataclasses; a repository compiles them to SQL."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,7 +100,7 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("The value must be a number.")
-    if not math.isfinite(value) or abs(value) > MAX_NUMBER:
+    if not abs(value) <= MAX_NUMBER:  # so written, NaN is refused too
         raise ValueError(f"The value must be a number between -{MAX_NUMBER} and {MAX_NUMBER}.")
     return value
 
