@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 from loguru import logger
@@ -27,6 +27,7 @@ RETRY_DELAYS = {
 DAY = 86_400
 LIFETIMES = {WHATSAPP: 7 * DAY, SENDGRID: DAY, TWILIO: DAY, "shop": 7 * DAY, "one_click": DAY}
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts
+UNREACHABLE_PAUSE = 0.1  # seconds that a connection rests when nobody answers there: an outage must not eat the CPU
 TICK = 0.005  # events that fall due within this many seconds are handled together
 
 
@@ -178,20 +179,22 @@ class Dispatcher:
             while lane.queue:
                 batch = [lane.queue.popleft() for _ in range(min(size, len(lane.queue)))]
                 self.under_way[id(batch)] = batch
-                delivered = await self._post(batch)
+                outcome = await self._post(batch)
                 del self.under_way[id(batch)]
-                if delivered:
+                if outcome == "taken":
                     self.pending -= len(batch)
-                else:
-                    self._try_again(batch)
+                    continue
+                self._try_again(batch)
+                if outcome == "unreachable":
+                    await asyncio.sleep(UNREACHABLE_PAUSE * self.behaviour().retry_factor)
         finally:
             lane.workers -= 1
 
-    async def _post(self, batch: list[Event]) -> bool:
-        """Whether the receiver took the batch; true as well when there is no receiver."""
+    async def _post(self, batch: list[Event]) -> Literal["taken", "refused", "unreachable"]:
+        """What the receiver did with the batch; it counts as taken when there is no receiver."""
         call = self.encode(batch)
         if call is None:
-            return True
+            return "taken"
         provider, retried = batch[0].provider, batch[0].attempts > 0
         for event in batch:
             event.attempts += 1
@@ -210,10 +213,11 @@ class Dispatcher:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             logger.debug("{} to {}: {}", provider, call.url, error or type(error).__name__)
-            return False
-        if not 200 <= answer.status < 300:
-            logger.debug("{} to {}: HTTP {}", provider, call.url, answer.status)
-        return 200 <= answer.status < 300
+            return "unreachable"
+        if 200 <= answer.status < 300:
+            return "taken"
+        logger.debug("{} to {}: HTTP {}", provider, call.url, answer.status)
+        return "refused"
 
     def _try_again(self, batch: list[Event]) -> None:
         behaviour, now = self.behaviour(), time.time()

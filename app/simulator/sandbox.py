@@ -24,7 +24,7 @@ from app.simulator.twilio import events as twilio_events
 from app.simulator.twilio.store import MessageStore
 from app.simulator.whatsapp import events as whatsapp_events
 
-SNAPSHOT_SECONDS = 5
+SNAPSHOT_SECONDS = 5.0
 PROVIDERS = (WHATSAPP, TWILIO, SENDGRID)
 ENCODERS = {WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, SENDGRID: sendgrid_events.encode}
 EFFECTS = ("delivered", "read", "clicked", "replied", "stopped", "unsubscribed", "complained", "bounced", "blocked",
@@ -32,7 +32,12 @@ EFFECTS = ("delivered", "read", "clicked", "replied", "stopped", "unsubscribed",
 
 
 class Sandbox:
-    """One per process. `state_dir` None keeps everything in memory."""
+    """One per process. `state_dir` None keeps everything in memory.
+
+    With a directory: accounts, settings and every acceptance, opt-out and window are on disk before they are answered.
+    Counters and webhooks to post are written every few seconds and at a clean stop; a kill loses the last few seconds
+    of those, or posts them twice.
+    """
 
     def __init__(self, state_dir: Path | None = None) -> None:
         self.state_dir = state_dir
@@ -227,9 +232,13 @@ class Sandbox:
             replace_file(self.state_dir / "config.json", orjson.dumps(config))
 
     async def _snapshot_often(self) -> None:
+        pause = SNAPSHOT_SECONDS
         while True:
-            await asyncio.sleep(SNAPSHOT_SECONDS)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             self._snapshot()
+            # After an outage there is much to write; requests wait meanwhile, so it gets at most 2 % of the time.
+            pause = max(SNAPSHOT_SECONDS, 50 * (time.monotonic() - began))
 
     def _snapshot(self) -> None:
         """What the journal doesn't hold: counters, and the webhooks still to be posted."""
