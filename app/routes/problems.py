@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 from app.domain.pointers import child
 from app.errors import AppError, FieldError
 from app.schemas.base import Problem
+from app.secrets import UnreadableSecret
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "2"
@@ -93,6 +94,12 @@ def install(app: FastAPI) -> None:
     async def _data(request: Request, error: DataError) -> Response:
         logger.warning("{} {}: {}", request.method, request.url.path, error.orig)
         return problem(422, "invalid_input", "A value is out of range or can't be stored.", title="Invalid input")
+
+    @app.exception_handler(UnreadableSecret)
+    async def _unreadable(request: Request, error: UnreadableSecret) -> Response:
+        logger.error("{} {}: credentials can't be opened: {}", request.method, request.url.path, error)
+        detail = f"Stored credentials can't be opened: {error}."
+        return problem(503, "credentials_unreadable", detail)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

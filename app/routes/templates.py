@@ -1,0 +1,78 @@
+"""Templates."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Query
+
+from app.models import Template
+from app.repositories import templates as rows
+from app.routes.deps import CreatedIdDep, PagingDep, ResourcesDep, SessionsDep, TenantDep
+from app.routes.endpoint import Endpoint
+from app.routes.problems import COMMON, CREATING, WITH_BODY, documented
+from app.schemas.base import Page
+from app.schemas.examples import answer, listed
+from app.schemas.templates import (
+    CREATE_EXAMPLE,
+    PREVIEW_EXAMPLE,
+    PREVIEW_READ_EXAMPLE,
+    READ_EXAMPLE,
+    TemplateCreate,
+    TemplatePreview,
+    TemplatePreviewRead,
+    TemplateRead,
+)
+from app.services import templates
+
+router = APIRouter(prefix="/v1/templates", tags=["Templates"], route_class=Endpoint)
+
+
+@router.post("", status_code=201, response_model=TemplateRead, responses={**CREATING, **answer(201, READ_EXAMPLE)})
+async def create_template(
+    wanted: Annotated[TemplateCreate, Body(examples=[CREATE_EXAMPLE])],
+    tenant: TenantDep,
+    id: CreatedIdDep,
+    db: SessionsDep,
+) -> Template:
+    """Add a template. The same name, language and channel again makes its next version; campaigns already launched keep
+    the version they were launched with."""
+    async with db.begin(tenant.id) as session:
+        return await templates.create(session, tenant.id, wanted, id=id)
+
+
+@router.get("", responses={**COMMON, **answer(200, listed(READ_EXAMPLE))})
+async def list_templates(
+    tenant: TenantDep,
+    paging: PagingDep,
+    db: SessionsDep,
+    name: Annotated[str | None, Query(max_length=120, description="Only templates of exactly this name.")] = None,
+) -> Page[TemplateRead]:
+    """Templates by name, each in its newest version."""
+    async with db.begin(tenant.id) as session:
+        found, total = await rows.page(session, tenant.id, name=name, offset=paging.offset, size=paging.size)
+    items = [TemplateRead.model_validate(row) for row in found]
+    return Page(items=items, total=total, page=paging.page, size=paging.size)
+
+
+@router.get(
+    "/{template_id}",
+    response_model=TemplateRead,
+    responses={**COMMON, **documented(404), **answer(200, READ_EXAMPLE)},
+)
+async def get_template(template_id: UUID, tenant: TenantDep, db: SessionsDep) -> Template:
+    """One template, in its newest version."""
+    async with db.begin(tenant.id) as session:
+        return await templates.get(session, tenant.id, template_id)
+
+
+@router.post("/{template_id}/preview", responses={**WITH_BODY, **documented(404), **answer(200, PREVIEW_READ_EXAMPLE)})
+async def preview_template(
+    template_id: UUID,
+    wanted: Annotated[TemplatePreview, Body(examples=[PREVIEW_EXAMPLE])],
+    tenant: TenantDep,
+    relay: ResourcesDep,
+) -> TemplatePreviewRead:
+    """What every channel would send: the WhatsApp components, the e-mail with its HTML, the SMS with its segments. A
+    channel that can't be rendered says why."""
+    async with relay.sessions.begin(tenant.id) as session:
+        return await templates.preview(session, tenant, template_id, wanted, public_url=relay.settings.public_url)
