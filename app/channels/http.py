@@ -78,7 +78,7 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
     """Send `request` once and read the whole answer, whatever its status.
 
     Raises ProviderUnavailable when the request surely never left (or may be repeated, being a GET) and
-    OutcomeUnknown when it may have.
+    OutcomeUnknown when it may have. Neither has a `provider_code`: the provider said nothing.
     """
     # The read timeout starts anew with every piece of the answer; this bounds a provider that drips.
     deadline = http.timeout.connect + http.timeout.read if http.timeout.connect and http.timeout.read else None
@@ -89,8 +89,8 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
         cause = (error.__cause__ if isinstance(error, httpx.HTTPError) else None) or error
         detail = f"{request.method} {request.url.host}: {type(cause).__name__}: {cause}".rstrip(": ")
         if isinstance(cause, BEFORE_SENDING) or request.method in SAFE_METHODS:
-            raise ProviderUnavailable(detail, provider_code="unreachable") from error
-        raise OutcomeUnknown(detail, provider_code="no_answer") from error
+            raise ProviderUnavailable(detail) from error
+        raise OutcomeUnknown(detail) from error
 
 
 def retry_after(response: httpx.Response) -> timedelta | None:

@@ -33,7 +33,7 @@ def _read_lenient(body: bytes, complaint: str) -> Any:
     """orjson refuses lone surrogates, which a person can type; everything else it refuses is malformed."""
     if re.search(rb"\\u[dD][89a-fA-F]", body):
         try:
-            return json.loads(body, parse_constant=_refuse, parse_float=_finite)
+            return json.loads(body, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
         except (ValueError, RecursionError):
             pass  # orjson's complaint says it as well
     raise Malformed(f"The webhook body is not valid JSON: {complaint}.")
@@ -46,6 +46,12 @@ def _refuse(constant: str) -> NoReturn:
 def _finite(number: str) -> float:
     value = float(number)
     return value if math.isfinite(value) else _refuse(number)
+
+
+def _integer(number: str) -> int | float:
+    """As orjson reads it: what exceeds 64 bits is a float."""
+    value = int(number)
+    return value if -(2**63) <= value < 2**64 else _finite(number)
 
 
 def _storable(value: Any) -> Any:

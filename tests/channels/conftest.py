@@ -17,5 +17,12 @@ async def provider() -> AsyncIterator[ScriptedProvider]:
 
 @pytest.fixture
 async def http(provider: ScriptedProvider) -> AsyncIterator[httpx.AsyncClient]:
+    async with provider_client(concurrency=4, timeout_seconds=20) as client:
+        yield client
+
+
+@pytest.fixture
+async def hasty_http(provider: ScriptedProvider) -> AsyncIterator[httpx.AsyncClient]:
+    """For answers that never come."""
     async with provider_client(concurrency=4, timeout_seconds=0.5) as client:
         yield client

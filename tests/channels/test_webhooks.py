@@ -21,6 +21,9 @@ class TestReadJson:
     def test_surrogate_pair_is_one_character(self) -> None:
         assert read_json(webhook(rb'"\ud83d\ude00"')) == "😀"
 
+    def test_number_beyond_64_bits_is_rounded(self) -> None:
+        assert read_json(webhook(rb'["\ud83d",123456789012345678901234567890]'))[1] == 1.2345678901234568e29
+
     def test_backslash_before_u_is_left_alone(self) -> None:
         assert read_json(webhook(rb'"C:\\u0000"')) == r"C:\u0000"
 

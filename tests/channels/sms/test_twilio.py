@@ -448,11 +448,11 @@ class TestLookUp:
 
     @pytest.mark.parametrize("reply", [Reply(503), Reply(200, b"<html>"), Hang(), Close()])
     async def test_unanswered_look_up_may_be_repeated(
-        self, provider: ScriptedProvider, sender: TwilioSms, reply: Any
+        self, provider: ScriptedProvider, hasty_http: httpx.AsyncClient, reply: Any
     ) -> None:
         provider.will(reply)
         with pytest.raises(ProviderUnavailable):
-            await self.look(sender)
+            await self.look(TwilioSms(CREDENTIALS, context(hasty_http, provider.url)))
 
     async def test_refused_look_up_says_why(self, provider: ScriptedProvider, sender: TwilioSms) -> None:
         provider.will(refusal(20003, 401))

@@ -1,0 +1,209 @@
+"""The adapters against the provider sandbox: two independent readings of the same wire formats have to agree."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+
+from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, WebhookEvent, WebhookRequest
+from app.channels.registry import ADAPTERS
+from app.domain.status import Channel, MessageType
+from app.errors import MessageRejected, OutcomeUnknown, ProviderMisconfigured, RateLimited, SendError
+from app.simulator.server import Serving, serving
+from tests.channels.samples import REFERENCE, SETTINGS_ID, outbound
+
+TO = "+351910000001"
+WELCOME = outbound(
+    Channel.WHATSAPP,
+    {
+        "name": "welcome",
+        "language": "en_US",
+        "components": [{"type": "body", "parameters": [{"type": "text", "text": word} for word in ("Ana", "A-1")]}],
+    },
+    type=MessageType.TEMPLATE,
+)
+SMS = outbound(Channel.SMS, {"body": "Olá, Ana"})
+MAIL = outbound(Channel.EMAIL, {"subject": "Hello", "text": "Hi", "html": "<p>Hi</p>"}, to="ana@example.com")
+MESSAGES = [WELCOME, SMS, MAIL]
+
+
+class Inbox:
+    """Where the sandbox posts its webhooks; each is verified and read by the adapter it is for."""
+
+    def __init__(self) -> None:
+        self.adapters: dict[Channel, Adapter] = {}
+        self.events: asyncio.Queue[WebhookEvent] = asyncio.Queue()
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        webhook = WebhookRequest(
+            method=request.method,
+            url=f"{self.url}{request.raw_path}",
+            headers={name.lower(): value for name, value in request.headers.items()},
+            query=dict(request.query),
+            body=await request.read(),
+        )
+        adapter = self.adapters[Channel(request.match_info["channel"])]
+        adapter.verify(webhook)
+        for event in adapter.parse(webhook):
+            self.events.put_nowait(event)
+        return web.Response()
+
+    async def until(self, wanted: Callable[[WebhookEvent], bool]) -> WebhookEvent:
+        while True:
+            event = await self.events.get()
+            if wanted(event):
+                return event
+
+
+class Sandbox:
+    def __init__(self, server: Serving, inbox: Inbox, http: httpx.AsyncClient) -> None:
+        self.server, self.inbox, self.http = server, inbox, http
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        response = await self.http.request(method, f"{self.server.url}{path}", json=body)
+        assert response.is_success, response.text
+        return response.json()
+
+    async def adapter(self, channel: Channel, **changed: str) -> Adapter:
+        kind = next(adapter for (served, _), adapter in ADAPTERS.items() if served is channel)
+        credentials = (await self.control("GET", "/sandbox/accounts"))[kind.provider]
+        assert kind.check_credentials(credentials) == []
+        place = AdapterContext(
+            base_url=self.server.url, public_url=self.inbox.url, settings_id=SETTINGS_ID, http=self.http
+        )
+        return kind({**credentials, **changed}, place)
+
+    async def lose_the_next_answer(self, provider: str) -> None:
+        await self.control("PUT", "/sandbox/faults", [{"kind": "reset", "provider": provider, "next": 1}])
+
+
+@pytest.fixture
+async def inbox() -> AsyncIterator[Inbox]:
+    inbox = Inbox()
+    app = web.Application()
+    app.router.add_post("/v1/webhooks/{channel}/{settings_id}", inbox.take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    inbox.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield inbox
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def sandbox(inbox: Inbox, http: httpx.AsyncClient) -> AsyncIterator[Sandbox]:
+    async with serving() as server:
+        sandbox = Sandbox(server, inbox, http)
+        await sandbox.control(
+            "PUT", "/sandbox/behaviour", {"latency_ms": 0, "webhook_delay_ms": [0, 10], "sendgrid_batch_ms": 10}
+        )
+        for channel, provider in ADAPTERS:
+            inbox.adapters[channel] = await sandbox.adapter(channel)
+            address = f"{inbox.url}/v1/webhooks/{channel}/{SETTINGS_ID}"
+            body = {"provider": provider, "webhook_url": address, "handshake": False}
+            await sandbox.control("POST", "/sandbox/accounts", body)
+        yield sandbox
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: str(message.channel))
+class TestEveryChannel:
+    async def test_sent_message_comes_back_as_delivered(self, sandbox: Sandbox, message: OutboundMessage) -> None:
+        receipt = await (await sandbox.adapter(message.channel)).send(message)
+        assert receipt.provider_message_id
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED)
+        assert event.reference == str(REFERENCE)
+        assert event.provider_message_id == receipt.provider_message_id
+        assert event.address == message.to
+
+    async def test_lost_answer_is_resolved_by_the_reference(self, sandbox: Sandbox, message: OutboundMessage) -> None:
+        adapter = await sandbox.adapter(message.channel)
+        await sandbox.lose_the_next_answer(adapter.provider)
+        with pytest.raises(OutcomeUnknown):
+            await adapter.send(message)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED)
+        assert event.reference == str(REFERENCE)
+
+    async def test_wrong_secret_is_a_matter_of_the_sender(self, sandbox: Sandbox, message: OutboundMessage) -> None:
+        names = {Channel.WHATSAPP: "access_token", Channel.SMS: "auth_token", Channel.EMAIL: "api_key"}
+        adapter = await sandbox.adapter(message.channel, **{names[message.channel]: "wrong"})
+        with pytest.raises(ProviderMisconfigured):
+            await adapter.send(message)
+
+    async def test_throttling_asks_to_wait(self, sandbox: Sandbox, message: OutboundMessage) -> None:
+        adapter = await sandbox.adapter(message.channel)
+        fault = {"kind": "throttle", "provider": adapter.provider, "next": 1, "retry_after": 3}
+        await sandbox.control("PUT", "/sandbox/faults", [fault])
+        with pytest.raises(RateLimited):
+            await adapter.send(message)
+
+
+class TestWhatsApp:
+    async def test_text_outside_the_window_is_rejected_and_inside_it_is_sent(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter(Channel.WHATSAPP)
+        text = outbound(Channel.WHATSAPP, {"body": "Hello"})
+        with pytest.raises(MessageRejected) as caught:
+            await adapter.send(text)
+        assert caught.value.provider_code == "131047"
+        said = {"provider": "whatsapp_cloud", "from": TO, "text": "Hi, is it open?"}
+        await sandbox.control("POST", "/sandbox/inbound", said)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
+        assert (event.address, event.text) == (TO, "Hi, is it open?")
+        assert (await adapter.send(text)).provider_message_id
+
+    async def test_every_content_is_accepted_inside_the_window(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter(Channel.WHATSAPP)
+        await sandbox.control("POST", "/sandbox/inbound", {"provider": "whatsapp_cloud", "from": TO, "text": "Hi"})
+        contents: list[tuple[MessageType, dict[str, Any]]] = [
+            (MessageType.MEDIA, {"kind": "image", "link": "https://cdn.example.org/a.jpg", "caption": "New"}),
+            (MessageType.MEDIA, {"kind": "document", "link": "https://cdn.example.org/a.pdf", "filename": "a.pdf"}),
+            (MessageType.AUDIO, {"link": "https://cdn.example.org/a.ogg"}),
+            (MessageType.LOCATION, {"latitude": 38.7, "longitude": -9.1, "name": "Depot"}),
+        ]
+        for kind, content in contents:
+            receipt = await adapter.send(outbound(Channel.WHATSAPP, content, type=kind))
+            assert receipt.provider_message_id
+
+    async def test_wrong_number_of_parameters_is_rejected(self, sandbox: Sandbox) -> None:
+        content = {"name": "welcome", "language": "en_US", "components": []}
+        with pytest.raises(MessageRejected) as caught:
+            await (await sandbox.adapter(Channel.WHATSAPP)).send(
+                outbound(Channel.WHATSAPP, content, type=MessageType.TEMPLATE)
+            )
+        assert caught.value.provider_code == "132000"
+
+
+class TestTwilio:
+    async def test_lost_answer_is_found_by_looking_it_up(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter(Channel.SMS)
+        since = datetime.now(UTC)
+        assert not (await adapter.look_up(SMS, since)).found
+        await sandbox.lose_the_next_answer("twilio")
+        with pytest.raises(OutcomeUnknown):
+            await adapter.send(SMS)
+        delivered = await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED)
+        found = await adapter.look_up(SMS, since)
+        assert found.found
+        assert found.provider_message_id == delivered.provider_message_id
+
+    async def test_stop_blocks_the_next_message(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter(Channel.SMS)
+        await sandbox.control("POST", "/sandbox/inbound", {"provider": "twilio", "from": TO, "text": "STOP"})
+        event = await sandbox.inbox.until(lambda event: event.text == "STOP")
+        assert event.address == TO
+        with pytest.raises(SendError) as caught:
+            await adapter.send(SMS)
+        assert (caught.value.provider_code, getattr(caught.value, "suppress", None)) == ("21610", "stop")
+
+
+class TestSendGrid:
+    async def test_bounce_suppresses_the_address(self, sandbox: Sandbox) -> None:
+        await sandbox.control("PUT", "/sandbox/people", [{"address": MAIL.to, "script": ["bounce"]}])
+        await (await sandbox.adapter(Channel.EMAIL)).send(MAIL)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
+        assert (event.suppress, event.reference) == ("bounce", str(REFERENCE))
