@@ -1,0 +1,1 @@
+"""Workflows decide and wait; everything they touch goes through activities."""

@@ -49,9 +49,10 @@ class CampaignRef:
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignPlan:
-    """`runs` is false when there is nothing to do any more (cancelled before its start)."""
+    """`finished`: step 0 and the arming were done by an earlier run; this one only carries out a command."""
 
-    runs: bool
+    status: str
+    finished: bool = False
     has_followups: bool = False
     name: str = ""
 
@@ -78,10 +79,11 @@ class SendPage:
 
 @dataclass(frozen=True, kw_only=True)
 class SendPageResult:
-    """`paused`: the campaign was paused or cancelled with recipients left; the page must be given again."""
+    """`status` is the campaign's. Other than running means that recipients are left and the page is to be
+    given again."""
 
     sent: int
-    paused: bool = False
+    status: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +96,11 @@ class SendHeld:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldResult:
-    """`next_at` is when the next held recipient may be sent to; None when nobody is held with a time. `arm` names the
-    pages that now hold contacts whose follow-ups are not armed."""
+    """`next_at` is when the next held recipient may be sent to; None when nobody is held."""
 
     sent: int
     next_at: datetime | None
-    paused: bool = False
+    status: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,17 +115,3 @@ class ArmPage:
 @dataclass(frozen=True, kw_only=True)
 class ArmPageResult:
     armed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class CampaignEnded:
-    tenant_id: UUID
-    campaign_id: UUID
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumeHeld:
-    """Signal the sequences whose due step a pause held."""
-
-    tenant_id: UUID
-    campaign_id: UUID

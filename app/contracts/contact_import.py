@@ -14,12 +14,17 @@ class ImportInput:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
+    """Where the import stands: `status` as in the `imports` table, counts of rows, `error` when it failed."""
+
     status: str
     rows: int = 0
     created: int = 0
     updated: int = 0
     merged: int = 0
     rejected: int = 0
+    offset: int = 0
+    size: int = 0
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

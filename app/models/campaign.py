@@ -72,7 +72,7 @@ class Campaign(TenantRow, table=True):
     scheduled_at_utc: datetime | None = time_field()
     launched_at: datetime | None = time_field()  # the instant every follow-up is reckoned from
     finished_at: datetime | None = time_field()
-    workflow_started_at: datetime | None = time_field()  # null until the engine has it
+    workflow_started_at: datetime | None = time_field()  # null until the engine knows of the last change of `status`
 
 
 class CampaignStep(TenantRow, table=True):
@@ -88,6 +88,7 @@ class CampaignStep(TenantRow, table=True):
     channel: Channel | None = Field(default=None, nullable=True, sa_type=words(Channel, "campaign_steps_channel"))
     template_id: UUID = reference("templates.id", nullable=False)
     template_name: str = text_field()
+    template_lang: str = text_field()
     template_version: int = Field(default=1, nullable=False)
     core_schema_json: dict[str, Any] = json_field()
 

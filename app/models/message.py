@@ -44,6 +44,11 @@ class Message(LedgerRow, table=True):
         Index("ix_messages_campaign_contact", "campaign_id", "contact_id"),
         Index("ix_messages_provider_id", "provider_message_id", postgresql_where=text("provider_message_id <> ''")),
         Index("ix_messages_unresolved", "unresolved_since", postgresql_where=text("unresolved_since IS NOT NULL")),
+        Index(
+            "ix_messages_unstarted",
+            "created_at",
+            postgresql_where=text("campaign_id IS NULL AND direction = 'out' AND workflow_started_at IS NULL"),
+        ),
         Index("ix_messages_tenant_created", "tenant_id", "created_at"),
         {"postgresql_with": {"fillfactor": "80"}},
     )

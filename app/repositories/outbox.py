@@ -16,28 +16,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.status import MessageStatus, sources_of
 
-_CANDIDATE = """
-    SELECT r.contact_id, r.state, r.step, r.stop_reason, r.hold_until,
+# What the gate and the templates need to know of a contact `c`.
+CONTACT_COLUMNS = """
            c.phone, c.email, c.first_name, c.last_name, c.lang, c.timezone, c.country, c.tags_json, c.attributes_json,
            c.deleted_at, c.whatsapp_inbound_at,
            w.opt_in_at_utc AS whatsapp_in, w.opt_out_at_utc AS whatsapp_out,
            e.opt_in_at_utc AS email_in, e.opt_out_at_utc AS email_out,
            s.opt_in_at_utc AS sms_in, s.opt_out_at_utc AS sms_out,
-           (SELECT reason FROM suppressions x WHERE x.tenant_id = r.tenant_id AND x.channel = 'whatsapp'
+           (SELECT reason FROM suppressions x WHERE x.tenant_id = c.tenant_id AND x.channel = 'whatsapp'
                AND x.address = c.phone AND x.lifted_at IS NULL) AS whatsapp_suppression,
-           (SELECT reason FROM suppressions x WHERE x.tenant_id = r.tenant_id AND x.channel = 'email'
+           (SELECT reason FROM suppressions x WHERE x.tenant_id = c.tenant_id AND x.channel = 'email'
                AND x.address = c.email AND x.lifted_at IS NULL) AS email_suppression,
-           (SELECT reason FROM suppressions x WHERE x.tenant_id = r.tenant_id AND x.channel = 'sms'
-               AND x.address = c.phone AND x.lifted_at IS NULL) AS sms_suppression,
+           (SELECT reason FROM suppressions x WHERE x.tenant_id = c.tenant_id AND x.channel = 'sms'
+               AND x.address = c.phone AND x.lifted_at IS NULL) AS sms_suppression
+"""
+CONSENT_JOINS = """
+    LEFT JOIN consents w ON w.contact_id = c.id AND w.channel = 'whatsapp'
+    LEFT JOIN consents e ON e.contact_id = c.id AND e.channel = 'email'
+    LEFT JOIN consents s ON s.contact_id = c.id AND s.channel = 'sms'
+"""
+_CANDIDATE = f"""
+    SELECT r.contact_id, r.state, r.step, r.stop_reason, r.hold_until, {CONTACT_COLUMNS},
            (SELECT jsonb_object_agg(m.channel, m.status) FROM messages m
                WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id AND m.step = :step
                  AND m.direction = 'out') AS attempts
     FROM campaign_recipients r
     JOIN contacts c ON c.id = r.contact_id
-    LEFT JOIN consents w ON w.contact_id = c.id AND w.channel = 'whatsapp'
-    LEFT JOIN consents e ON e.contact_id = c.id AND e.channel = 'email'
-    LEFT JOIN consents s ON s.contact_id = c.id AND s.channel = 'sms'
-    WHERE r.campaign_id = :campaign_id AND {which}
+    {CONSENT_JOINS}
+    WHERE r.campaign_id = :campaign_id AND {{which}}
     ORDER BY r.contact_id LIMIT :size FOR UPDATE OF r SKIP LOCKED
 """
 _PENDING_OF_PAGE = text(

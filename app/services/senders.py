@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
 from app.channels.base import Adapter, AdapterContext
 from app.channels.registry import adapter_class
@@ -50,8 +51,8 @@ class Senders:
             return known[1]
         rows = await session.scalars(
             select(ChannelSetting)
-            .where(ChannelSetting.tenant_id == tenant_id, ChannelSetting.is_active.is_(True))  # type: ignore[arg-type,attr-defined]
-            .order_by(ChannelSetting.is_default.desc(), ChannelSetting.created_at)  # type: ignore[attr-defined,arg-type]
+            .where(col(ChannelSetting.tenant_id) == tenant_id, col(ChannelSetting.is_active).is_(True))
+            .order_by(col(ChannelSetting.is_default).desc(), col(ChannelSetting.created_at))
         )
         senders: dict[Channel, Sender] = {}
         for row in rows:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
 from app import ids
 from app.channels.base import OutboundMessage, Receipt
@@ -124,7 +125,7 @@ async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCam
         raise NotFound(f"There is no campaign {campaign_id}.")
     tenant = await session.get_one(Tenant, campaign.tenant_id)
     rows = await session.scalars(
-        select(CampaignStep).where(CampaignStep.campaign_id == campaign_id).order_by(CampaignStep.position)  # type: ignore[arg-type]
+        select(CampaignStep).where(col(CampaignStep.campaign_id) == campaign_id).order_by(col(CampaignStep.position))
     )
     fallbacks = [Channel(name) for name in campaign.fallback_order_json]
     steps = {}
@@ -135,7 +136,7 @@ async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCam
             channels=(first, *(channel for channel in [campaign.primary_channel, *fallbacks] if channel != first)),
             template_id=row.template_id,
             template_name=row.template_name,
-            template=compile_template(row.core_schema_json),
+            template=compile_template(row.core_schema_json, lang=row.template_lang),
         )
     return LaunchedCampaign(
         tenant_id=campaign.tenant_id,
@@ -171,15 +172,28 @@ class Renderer:
         """Raises MissingVariable."""
         if channel is not Channel.EMAIL or purpose is not Purpose.MARKETING:
             return template.render(channel, lang, context)
-        token = self.tokens.issue(tenant_id=tenant_id, contact_id=contact_id, channel=channel, message_id=message_id)
-        url = f"{self.public_url}/u/{token}"
+        url = self.unsubscribe_url(tenant_id, contact_id, message_id)
         rendered = template.render(channel, lang, {**context, "unsubscribe_url": url})
-        # RFC 8058: one POST to this address unsubscribes, without another question
-        rendered.content["headers"] = {
-            "List-Unsubscribe": f"<{url}>",
-            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-        }
+        rendered.content["headers"] = _unsubscribe_headers(url)
         return rendered
+
+    def with_unsubscribe(
+        self, content: dict[str, Any], *, tenant_id: UUID, contact_id: UUID, message_id: UUID
+    ) -> dict[str, Any]:
+        """A marketing e-mail written by hand, with the link a template would have had."""
+        url = self.unsubscribe_url(tenant_id, contact_id, message_id)
+        return {**content, "text": f"{content['text']}\n\n{url}", "headers": _unsubscribe_headers(url)}
+
+    def unsubscribe_url(self, tenant_id: UUID, contact_id: UUID, message_id: UUID) -> str:
+        token = self.tokens.issue(
+            tenant_id=tenant_id, contact_id=contact_id, channel=Channel.EMAIL, message_id=message_id
+        )
+        return f"{self.public_url}/u/{token}"
+
+
+def _unsubscribe_headers(url: str) -> dict[str, str]:
+    """RFC 8058: one POST to this address unsubscribes, without another question."""
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 def contact_context(row: Candidate) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""What a single send has done: gate, claim, send and record, one channel after the other."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities import failures
+from activities.campaigns import heartbeats
+from activities.outbox import Outbox, persistently
+from app.channels.base import Receipt
+from app.contracts.message import SendMessage, SendMessageResult
+from app.db import Sessions
+from app.domain.status import MessageStatus
+from app.errors import ProviderMisconfigured, SendError
+from app.ids import new_id
+from app.repositories import outbox
+from app.services import sending
+from app.services.sending import Outgoing
+from app.services.single_sends import claim_single
+from app.settings import Settings
+
+OUTCOMES = {MessageStatus.UNKNOWN: "unknown", MessageStatus.FAILED: "failed", MessageStatus.QUEUED: "retry"}
+
+
+class MessageActivities:
+    def __init__(self, sessions: Sessions, outbox: Outbox, settings: Settings) -> None:
+        self.sessions, self.outbox = sessions, outbox
+        self.unknown_deadline = timedelta(seconds=settings.unknown_deadline_seconds)
+
+    @activity.defn
+    async def send_message(self, input: SendMessage) -> SendMessageResult:
+        """Send the message over the first of its channels that takes it; safe to repeat."""
+        async with heartbeats():
+            while True:
+                result = await failures.finish(self._turn(input))
+                if result.outcome != "failed" or result.channel == "":
+                    return result
+
+    async def _turn(self, input: SendMessage) -> SendMessageResult:
+        token = new_id()
+        async with self.sessions.begin(input.tenant_id) as session:
+            turn = await claim_single(
+                session,
+                input.message_id,
+                senders=await self.outbox.senders.defaults(session, input.tenant_id),
+                renderer=self.outbox.renderer,
+                claim_token=token,
+                unknown_deadline=self.unknown_deadline,
+                now=sending.utc_now(),
+            )
+        if turn.outgoing is None:
+            return SendMessageResult(
+                outcome=turn.outcome, channel=turn.channel, reason=turn.reason, hold_until=turn.hold_until
+            )
+        results, unexpected = await self.outbox.send([turn.outgoing])
+        result = await self._record(input, *results[0], token)
+        if unexpected is not None:
+            raise unexpected
+        return result
+
+    async def _record(
+        self, input: SendMessage, outgoing: Outgoing, answer: Receipt | SendError, token: UUID
+    ) -> SendMessageResult:
+        channel = outgoing.sender.channel.value
+        if isinstance(answer, Receipt):
+            accepted = {outgoing.id: answer.provider_message_id}
+
+            async def write_sent(session: AsyncSession) -> None:
+                await outbox.mark_sent(session, accepted, [outgoing.contact_id])
+
+            await persistently(self.sessions, input.tenant_id, write_sent)
+            return SendMessageResult(outcome="sent", channel=channel)
+        refused = sending.not_sent(outgoing.id, answer, outgoing.attempts, sending.utc_now())
+
+        async def write_refused(session: AsyncSession) -> None:
+            await outbox.mark_not_sent(session, [refused], token)
+            await sending.note_sender(session, outgoing, answer)
+
+        await persistently(self.sessions, input.tenant_id, write_refused)
+        if isinstance(answer, ProviderMisconfigured):
+            raise failures.sender_trouble(answer)
+        outcome = OUTCOMES[refused.status]
+        until = sending.utc_now() + self.unknown_deadline if outcome == "unknown" else refused.next_at
+        return SendMessageResult(outcome=outcome, channel=channel, reason=refused.code, hold_until=until)

@@ -1,0 +1,88 @@
+"""What a contact's sequence has done: send a step, and note its end."""
+
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+
+from activities import failures
+from activities.campaigns import heartbeats
+from activities.outbox import Outbox, Selection, Turn
+from app.contracts.sequence import SendStep, SendStepResult, SequenceEnded
+from app.db import Sessions
+from app.domain.gate import CAMPAIGN_ENDED, STOPPED
+from app.domain.status import RecipientState, StopReason
+from app.ids import new_id
+from app.repositories import audience
+
+ENDING_REASONS = frozenset({*STOPPED.values(), *CAMPAIGN_ENDED.values()})
+STOP_REASONS = {word: reason.value for reason, word in STOPPED.items()} | {
+    "campaign_cancelled": StopReason.CANCELLED.value
+}
+
+
+class SequenceActivities:
+    def __init__(self, sessions: Sessions, outbox: Outbox) -> None:
+        self.sessions, self.outbox = sessions, outbox
+
+    @activity.defn
+    async def send_step(self, input: SendStep) -> SendStepResult:
+        """Gate, claim and send one step of one contact, down its channels; safe to repeat."""
+        token = new_id()
+        selection = Selection(
+            tenant_id=input.tenant_id,
+            campaign_id=input.campaign_id,
+            step=input.step,
+            contact_id=input.contact_id,
+        )
+        async with heartbeats():
+            while True:
+                turn = await failures.finish(self.outbox.turn(selection, token))
+                if turn.recorded.trouble is not None:
+                    raise failures.sender_trouble(turn.recorded.trouble)
+                if not turn.recorded.failed:  # a refused channel is followed by the next one, at once
+                    return _result(input, turn)
+
+    @activity.defn
+    async def end_sequence(self, input: SequenceEnded) -> None:
+        """Note that the sequence is over, and why if it was stopped."""
+        stopped = input.reason if input.reason in {reason.value for reason in StopReason} else ""
+        async with self.sessions.begin(input.tenant_id) as session:
+            await audience.mark_ended(session, input.campaign_id, [input.contact_id], stopped)
+
+
+def _result(input: SendStep, turn: Turn) -> SendStepResult:
+    standing = turn.chunk.standings.get(input.contact_id)
+    channel = turn.chunk.channels.get(input.contact_id, "")
+    if standing is None:
+        wait = turn.chunk.wait
+        if wait is None:
+            return SendStepResult(outcome="stopped", reason=StopReason.DELETED.value)
+        return SendStepResult(outcome="retry", reason="sender_limit", hold_until=_after(wait))
+    if turn.recorded.sent:
+        return SendStepResult(outcome="sent", channel=channel)
+    if turn.recorded.unknown:
+        return SendStepResult(outcome="unknown", channel=channel)
+    if turn.recorded.retried:
+        return SendStepResult(
+            outcome="retry", channel=channel, reason="provider", hold_until=turn.recorded.retry_at or _after(None)
+        )
+    match standing.state:
+        case RecipientState.SENT:
+            return SendStepResult(outcome="sent", channel=channel)
+        case RecipientState.QUEUED:
+            return SendStepResult(outcome="unknown", channel=channel, reason=standing.reason)
+        case RecipientState.HELD if standing.hold_until is None:
+            return SendStepResult(outcome="paused", channel=channel, reason=standing.reason)
+        case RecipientState.HELD:
+            return SendStepResult(
+                outcome="held", channel=channel, reason=standing.reason, hold_until=standing.hold_until
+            )
+        case RecipientState.FAILED:
+            return SendStepResult(outcome="failed", reason=standing.reason)
+    if standing.reason in ENDING_REASONS:
+        return SendStepResult(outcome="stopped", reason=STOP_REASONS.get(standing.reason, standing.reason))
+    return SendStepResult(outcome="skipped", reason=standing.reason)
+
+
+def _after(wait: timedelta | None) -> datetime:
+    return datetime.now(UTC) + max(wait or timedelta(seconds=1), timedelta(milliseconds=50))

@@ -1,0 +1,126 @@
+"""A campaign's frozen audience: who is in it, whose follow-ups are armed, whose have ended."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.domain.segment import Segment
+from app.models import Contact
+from app.repositories import segments
+
+_FREEZE = text(
+    """
+    INSERT INTO campaign_recipients (tenant_id, campaign_id, contact_id)
+    SELECT :tenant_id, :campaign_id, v.id FROM unnest(CAST(:contact_ids AS uuid[])) AS v(id)
+    ON CONFLICT (campaign_id, contact_id) DO NOTHING
+    """
+)
+_UNARMED_OF_PAGE = text(
+    """
+    SELECT contact_id FROM campaign_recipients
+    WHERE campaign_id = :campaign_id AND contact_id > :after AND (CAST(:last AS uuid) IS NULL OR contact_id <= :last)
+      AND state IN ('queued', 'sent') AND stopped_at IS NULL AND armed_at IS NULL
+    ORDER BY contact_id LIMIT :size
+    """
+)
+_MARK_ARMED = text(
+    "UPDATE campaign_recipients SET armed_at = now() "
+    "WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids) AND armed_at IS NULL"
+)
+_OPEN_SEQUENCES = text(
+    """
+    SELECT contact_id FROM campaign_recipients
+    WHERE campaign_id = :campaign_id AND contact_id > :after AND ended_at IS NULL
+      AND (armed_at IS NOT NULL OR step > 0)
+    ORDER BY contact_id LIMIT :size
+    """
+)
+_HELD_BY_PAUSE = text(
+    """
+    SELECT contact_id FROM campaign_recipients
+    WHERE campaign_id = :campaign_id AND contact_id > :after AND state = 'held' AND reason = 'campaign_paused'
+    ORDER BY contact_id LIMIT :size
+    """
+)
+_MARK_ENDED = text(
+    """
+    UPDATE campaign_recipients
+    SET ended_at = coalesce(ended_at, now()), stopped_at = CASE WHEN :reason = '' THEN stopped_at
+            ELSE coalesce(stopped_at, now()) END,
+        stop_reason = CASE WHEN :reason = '' THEN stop_reason ELSE coalesce(stop_reason, :reason) END
+    WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids)
+    """
+)
+_ANY = text("SELECT 1 FROM campaign_recipients WHERE campaign_id = :campaign_id LIMIT 1")
+BEGINNING = UUID(int=0)
+
+
+async def freeze(
+    session: AsyncSession,
+    *,
+    tenant_id: UUID,
+    campaign_id: UUID,
+    segment: Segment,
+    after: UUID | None,
+    size: int,
+    launched_at: datetime,
+    now: datetime,
+) -> list[UUID]:
+    """Add the next `size` contacts of the segment, in the order of their ids; the ids, also when they were there.
+
+    Contacts made after the launch are not part of it, so an import that runs beside doesn't stretch the audience.
+    """
+    chosen = (
+        select(col(Contact.id))
+        .where(
+            col(Contact.id) > (after or BEGINNING),
+            col(Contact.deleted_at).is_(None),
+            col(Contact.created_at) <= launched_at,
+            segments.where(segment, now),
+        )
+        .order_by(col(Contact.id))
+        .limit(size)
+    )
+    contact_ids = list((await session.execute(chosen)).scalars())
+    if contact_ids:
+        values = {"tenant_id": tenant_id, "campaign_id": campaign_id, "contact_ids": contact_ids}
+        await session.execute(_FREEZE, values)
+    return contact_ids
+
+
+async def unarmed(
+    session: AsyncSession, campaign_id: UUID, after: UUID | None, last: UUID | None, size: int
+) -> Sequence[UUID]:
+    """Recipients still in play whose follow-ups are not armed yet."""
+    values = {"campaign_id": campaign_id, "after": after or BEGINNING, "last": last, "size": size}
+    return (await session.execute(_UNARMED_OF_PAGE, values)).scalars().all()
+
+
+async def mark_armed(session: AsyncSession, campaign_id: UUID, contact_ids: Sequence[UUID]) -> None:
+    await session.execute(_MARK_ARMED, {"campaign_id": campaign_id, "contact_ids": list(contact_ids)})
+
+
+async def open_sequences(session: AsyncSession, campaign_id: UUID, after: UUID | None, size: int) -> Sequence[UUID]:
+    """Recipients whose sequence may still run."""
+    values = {"campaign_id": campaign_id, "after": after or BEGINNING, "size": size}
+    return (await session.execute(_OPEN_SEQUENCES, values)).scalars().all()
+
+
+async def held_by_pause(session: AsyncSession, campaign_id: UUID, after: UUID | None, size: int) -> Sequence[UUID]:
+    values = {"campaign_id": campaign_id, "after": after or BEGINNING, "size": size}
+    return (await session.execute(_HELD_BY_PAUSE, values)).scalars().all()
+
+
+async def mark_ended(session: AsyncSession, campaign_id: UUID, contact_ids: Sequence[UUID], reason: str = "") -> None:
+    """Their sequences are over; with a `reason` (a StopReason) they were stopped before their last step."""
+    values = {"campaign_id": campaign_id, "contact_ids": list(contact_ids), "reason": reason}
+    await session.execute(_MARK_ENDED, values)
+
+
+async def is_empty(session: AsyncSession, campaign_id: UUID) -> bool:
+    found = await session.execute(_ANY, {"campaign_id": campaign_id})
+    return found.first() is None

@@ -1,0 +1,248 @@
+"""A single send through the gate and down its channels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ids
+from app.channels.base import OutboundMessage
+from app.domain.gate import Decision, GateFacts, Verdict, decide
+from app.domain.quiet_hours import resolve_quiet_hours
+from app.domain.status import Channel, MessageStatus, MessageType, Purpose
+from app.domain.template import CompiledTemplate, MissingVariable, Rendered, compile_template
+from app.domain.zones import contact_zones
+from app.models import Message, Tenant
+from app.repositories import outbox, rate_buckets, single_sends
+from app.services.senders import Sender
+from app.services.sending import ACCEPTED, Outgoing, Renderer, address_of, consent_of, contact_context
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SingleTurn:
+    """`outgoing` is claimed and has to be sent; else `outcome` says how the message stands (see SendMessageResult)."""
+
+    outcome: str
+    outgoing: Outgoing | None = None
+    channel: str = ""
+    reason: str = ""
+    hold_until: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What was decided on the way down the channels."""
+
+    verdicts: list[outbox.Verdict] = field(default_factory=list)
+    reason: str = ""
+    failed: bool = False
+
+
+async def claim_single(
+    session: AsyncSession,
+    message_id: UUID,
+    *,
+    senders: Mapping[Channel, Sender],
+    renderer: Renderer,
+    claim_token: UUID,
+    unknown_deadline: timedelta,
+    now: datetime,
+) -> SingleTurn:
+    """Decide the message on its channels in order and claim the first that may leave."""
+    rows = await single_sends.lock(session, message_id)
+    root = rows[0]
+    by_channel = {row.channel: row for row in rows}
+    tenant = await session.get_one(Tenant, root.tenant_id)
+    trail = _Trail()
+    fallbacks = [Channel(name) for name in root.payload_json.get("fallback_order", [])]
+    turn: SingleTurn | None = None
+    for channel in (root.channel, *(channel for channel in fallbacks if channel is not root.channel)):
+        row = by_channel.get(channel)
+        if row is None:
+            id = ids.fallback_id(root.id, channel.value)
+            await single_sends.fall_back(session, root.id, id, channel.value)
+            row = await session.get_one(Message, id)
+        turn = await _try(session, row, tenant, senders, renderer, claim_token, unknown_deadline, trail, now)
+        if turn is not None:
+            break
+    await outbox.add_decisions(session, root.tenant_id, None, trail.verdicts)
+    return turn or SingleTurn(outcome="failed" if trail.failed else "skipped", reason=trail.reason)
+
+
+async def _try(
+    session: AsyncSession,
+    row: Message,
+    tenant: Tenant,
+    senders: Mapping[Channel, Sender],
+    renderer: Renderer,
+    claim_token: UUID,
+    unknown_deadline: timedelta,
+    trail: _Trail,
+    now: datetime,
+) -> SingleTurn | None:
+    """This channel's turn; None when the next one has to be tried."""
+    channel = row.channel.value
+    if row.status in ACCEPTED:
+        return SingleTurn(outcome="sent", channel=channel)
+    if row.status in {MessageStatus.FAILED, MessageStatus.SKIPPED}:
+        trail.failed = trail.failed or row.status is MessageStatus.FAILED
+        trail.reason = trail.reason or row.error_code
+        return None
+    if row.status in {MessageStatus.SENDING, MessageStatus.UNKNOWN}:
+        if row.status is MessageStatus.SENDING:
+            await outbox.abandon(session, [row.id], claim_token)
+        # the resolver looks it up or applies the policy at the deadline, and wakes the workflow
+        since = row.unresolved_since
+        until = max(since + unknown_deadline, now) + timedelta(minutes=1) if since else None
+        return SingleTurn(outcome="unknown", channel=channel, reason=row.error_code, hold_until=until)
+    if not single_sends.due(row, now):
+        return SingleTurn(outcome="retry", channel=channel, reason=row.error_code, hold_until=row.next_attempt_at)
+
+    contact = await single_sends.contact(session, row.contact_id)
+    lang = row.lang or contact.lang or tenant.default_lang
+    template = _template(row)
+    decision = decide(_facts(row, contact, tenant, template, lang, row.channel in senders, now))
+    rendered: Rendered | None = None
+    if decision.verdict is Verdict.SEND:
+        try:
+            rendered = _render(row, contact, tenant, template, lang, renderer)
+        except MissingVariable as missing:
+            decision = Decision(
+                verdict=Verdict.SKIP, reason="missing_variable", inputs={**decision.inputs, "missing": missing.detail}
+            )
+    trail.verdicts.append(
+        outbox.Verdict(
+            contact_id=row.contact_id,
+            message_id=row.id,
+            step=0,
+            channel=channel,
+            verdict=decision.verdict.value,
+            reason=decision.reason,
+            hold_until=decision.hold_until,
+            inputs=decision.inputs,
+        )
+    )
+    if rendered is not None:
+        return await _claim(session, row, contact, rendered, senders[row.channel], claim_token, now)
+    if decision.verdict is Verdict.HOLD:
+        return SingleTurn(outcome="held", channel=channel, reason=decision.reason, hold_until=decision.hold_until)
+    trail.reason = trail.reason or decision.reason
+    detail = str(decision.inputs.get("missing", ""))
+    await single_sends.settle(
+        session, row.id, MessageStatus.SKIPPED, [MessageStatus.QUEUED], code=decision.reason, detail=detail
+    )
+    return None
+
+
+async def _claim(
+    session: AsyncSession,
+    row: Message,
+    contact: Any,
+    rendered: Rendered,
+    sender: Sender,
+    claim_token: UUID,
+    now: datetime,
+) -> SingleTurn:
+    lease = await rate_buckets.lease(
+        session, tenant_id=row.tenant_id, settings_id=sender.settings_id, per_second=sender.per_second, want=1
+    )
+    if not lease.granted:
+        until = now + max(lease.wait, timedelta(milliseconds=50))
+        return SingleTurn(outcome="retry", channel=row.channel.value, reason="sender_limit", hold_until=until)
+    attempts = await single_sends.claim(
+        session,
+        row.id,
+        claim_token,
+        settings_id=sender.settings_id,
+        provider=sender.provider,
+        address=address_of(contact, row.channel),
+        lang=rendered.lang,
+        template_name=rendered.template_name or row.template_name,
+    )
+    assert attempts is not None, "the row is locked and was queued"
+    message = OutboundMessage(
+        reference=row.id,
+        tenant_id=row.tenant_id,
+        settings_id=sender.settings_id,
+        channel=row.channel,
+        type=rendered.type,
+        to=address_of(contact, row.channel),
+        purpose=row.purpose,
+        content=rendered.content,
+    )
+    outgoing = Outgoing(id=row.id, contact_id=row.contact_id, sender=sender, message=message, attempts=attempts)
+    return SingleTurn(outcome="sending", outgoing=outgoing, channel=row.channel.value)
+
+
+def _template(row: Message) -> CompiledTemplate | None:
+    schema = row.payload_json.get("core_schema")
+    return compile_template(schema, lang=row.payload_json.get("template_lang", "")) if schema else None
+
+
+def _facts(
+    row: Message,
+    contact: Any,
+    tenant: Tenant,
+    template: CompiledTemplate | None,
+    lang: str,
+    has_sender: bool,
+    now: datetime,
+) -> GateFacts:
+    opt_in_at, opt_out_at, suppression = consent_of(contact, row.channel)
+    has_template = row.channel is Channel.WHATSAPP and template is not None and template.has_whatsapp_template(lang)
+    kind = MessageType.TEXT if row.type is MessageType.TEMPLATE else row.type
+    quiet = resolve_quiet_hours(None, tenant.settings_json.get("quiet_hours"))
+    return GateFacts(
+        now=now,
+        channel=row.channel,
+        purpose=row.purpose,
+        campaign_status=None,
+        stop_reason=None,
+        contact_deleted=contact.deleted_at is not None,
+        address=address_of(contact, row.channel),
+        suppression=suppression,
+        opt_in_at=opt_in_at,
+        opt_out_at=opt_out_at,
+        has_sender=has_sender,
+        message_type=MessageType.TEMPLATE if has_template else kind,
+        has_template=has_template,
+        whatsapp_inbound_at=contact.whatsapp_inbound_at,
+        quiet_hours=quiet,
+        zones=contact_zones(contact.timezone, contact.phone or "", tenant.timezone) if quiet else (),
+    )
+
+
+def _render(
+    row: Message, contact: Any, tenant: Tenant, template: CompiledTemplate | None, lang: str, renderer: Renderer
+) -> Rendered:
+    payload = row.payload_json
+    if template is not None:
+        context = {
+            **payload.get("variables", {}),
+            "contact": contact_context(contact),
+            "tenant": {"name": tenant.name},
+        }
+        return renderer.render(
+            template,
+            row.channel,
+            lang,
+            context,
+            tenant_id=row.tenant_id,
+            contact_id=row.contact_id,
+            message_id=row.id,
+            purpose=row.purpose,
+        )
+    if row.type is not MessageType.TEXT:
+        return Rendered(type=row.type, template_name="", lang=lang, content=dict(payload.get("content", {})))
+    body = payload.get("text", "")
+    if row.channel is not Channel.EMAIL:
+        return Rendered(type=MessageType.TEXT, template_name="", lang=lang, content={"body": body})
+    content: dict[str, Any] = {"subject": payload.get("subject") or tenant.name, "text": body}
+    if row.purpose is Purpose.MARKETING:
+        content = renderer.with_unsubscribe(
+            content, tenant_id=row.tenant_id, contact_id=row.contact_id, message_id=row.id
+        )
+    return Rendered(type=MessageType.TEXT, template_name="", lang=lang, content=content)
