@@ -4,8 +4,11 @@ import asyncio
 import shutil
 import socket
 import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
@@ -23,6 +26,8 @@ HOST = "127.0.0.1"
 RETENTION = timedelta(days=30)
 SEARCH_ATTRIBUTES = ("TenantId", "CampaignId", "ContactId")
 CALL_TIMEOUT = timedelta(seconds=5)
+
+T = TypeVar("T")
 
 
 class EngineServer:
@@ -65,7 +70,7 @@ def engine_part(data: DataDir, port: int, ui_port: int, namespace: str) -> Part:
         command=lambda: _server_command(data, port, ui_port, namespace),
         environment=plain_environment(),
         ready=lambda: has_namespace(HOST, port, namespace),
-        settle=lambda: asyncio.run(_settle(f"{HOST}:{port}", namespace)),
+        settle=lambda: _run(lambda: _settle(f"{HOST}:{port}", namespace)),
         # Its inner ports (history, matching, metrics) are free ones picked at start, which now and then are taken
         # in the same instant by someone else.
         attempts=3,
@@ -88,7 +93,7 @@ def has_namespace(host: str, port: int, namespace: str) -> bool:
             pass
     except OSError:
         return False  # asked first, because the client would wait for the port much longer
-    return asyncio.run(_has_namespace(f"{host}:{port}", namespace))
+    return _run(lambda: _has_namespace(f"{host}:{port}", namespace))
 
 
 def _server_command(data: DataDir, port: int, ui_port: int, namespace: str) -> list[str]:
@@ -100,6 +105,12 @@ def _server_command(data: DataDir, port: int, ui_port: int, namespace: str) -> l
         *("--dynamic-config-value", "matching.enableFairness=true", "--ui-disable-news-fetch"),
         *attributes,
     ]
+
+
+def _run(work: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Wait for `work` on a loop of its own, also where the caller's thread already runs one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 async def _has_namespace(address: str, namespace: str) -> bool:

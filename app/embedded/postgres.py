@@ -137,8 +137,11 @@ def _cluster(data: DataDir) -> str:
 
 
 def _socket_dir(data: DataDir) -> Path:
-    """Beside the data; when that path is too long for a socket, in /tmp, which no variable moves between shells."""
-    if len(os.fsencode(data.postgres / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH:
+    """Beside the data; else in /tmp, which no variable moves between shells.
+
+    Else: when the path is too long for a socket, or has the comma that separates hosts in a URL.
+    """
+    if len(os.fsencode(data.postgres / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH and "," not in str(data.postgres):
         return data.postgres
     return Path("/tmp") / f"{_cluster(data)}-{os.geteuid()}"
 
@@ -221,10 +224,14 @@ def _end_earlier_server(data: DataDir) -> None:
     """A server that lost its starter is stopping, one that was killed leaves sessions behind: both hold the files."""
     cluster = _cluster(data)
 
-    def is_ours(process: psutil.Process) -> bool:
+    def is_server(process: psutil.Process) -> bool:
+        return process.name() == "postgres" and any(word == f"cluster_name={cluster}" for word in process.cmdline())
+
+    def is_part(process: psutil.Process) -> bool:
         return process.name() == "postgres" and any(cluster in word for word in process.cmdline())
 
-    end_processes(is_ours, ((None, 5), (signal.SIGINT, 10), (signal.SIGQUIT, 8), (signal.SIGKILL, 5)))
+    end_processes(is_server, ((None, 5), (signal.SIGINT, 10), (signal.SIGQUIT, 8), (signal.SIGKILL, 5)))
+    end_processes(is_part, ((None, 3), (signal.SIGQUIT, 2), (signal.SIGKILL, 5)))
     # No process of this cluster is left, so the file names a dead server, or a stranger with its number.
     (data.postgres / "postmaster.pid").unlink(missing_ok=True)
 
