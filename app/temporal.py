@@ -43,7 +43,8 @@ ARMING_PRIORITY = 5
 
 
 async def connect(settings: Settings, *, lazy: bool = False) -> Client:
-    """Open the engine's client. With `lazy` the first call connects, so that the API starts while the engine is away."""
+    """Open the engine's client. With `lazy` the first call connects, so that the API starts while the engine is
+    away."""
     return await Client.connect(
         settings.temporal_target,
         namespace=settings.temporal_namespace,

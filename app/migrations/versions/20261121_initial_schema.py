@@ -149,6 +149,34 @@ def upgrade() -> None:
     op.create_index("ix_events_contact_created", "events", ["contact_id", "created_at"], unique=False)
     op.create_index("ix_events_tenant_created", "events", ["tenant_id", "created_at"], unique=False)
     op.create_table(
+        "import_rows",
+        sa.Column("id", sa.UUID(), server_default=sa.text("uuidv7()"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("tenant_id", sa.UUID(), nullable=False),
+        sa.Column("import_id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "verdict",
+            sa.Enum(
+                "created",
+                "updated",
+                "merged",
+                "rejected",
+                name="import_rows_verdict",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("contact_id", sa.UUID(), nullable=True),
+        sa.Column("field", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("reason", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_import_rows_import_number", "import_rows", ["import_id", "number"], unique=True)
+    op.create_table(
         "messages",
         sa.Column("id", sa.UUID(), server_default=sa.text("uuidv7()"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -272,6 +300,13 @@ def upgrade() -> None:
         ["unresolved_since"],
         unique=False,
         postgresql_where=sa.text("unresolved_since IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_messages_unstarted",
+        "messages",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("campaign_id IS NULL AND direction = 'out' AND workflow_started_at IS NULL"),
     )
     op.create_table(
         "tenants",
@@ -882,34 +917,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_import_chunks_import_start", "import_chunks", ["import_id", "start"], unique=True)
     op.create_table(
-        "import_rows",
-        sa.Column("id", sa.UUID(), server_default=sa.text("uuidv7()"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("tenant_id", sa.UUID(), nullable=False),
-        sa.Column("import_id", sa.UUID(), nullable=False),
-        sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "verdict",
-            sa.Enum(
-                "created",
-                "updated",
-                "merged",
-                "rejected",
-                name="import_rows_verdict",
-                native_enum=False,
-                create_constraint=True,
-                length=24,
-            ),
-            nullable=False,
-        ),
-        sa.Column("contact_id", sa.UUID(), nullable=True),
-        sa.Column("field", sa.Text(), server_default=sa.text("''"), nullable=False),
-        sa.Column("reason", sa.Text(), server_default=sa.text("''"), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index("ix_import_rows_import_number", "import_rows", ["import_id", "number"], unique=True)
-    op.create_table(
         "lead_scores",
         sa.Column("id", sa.UUID(), server_default=sa.text("uuidv7()"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -958,6 +965,7 @@ def upgrade() -> None:
         ),
         sa.Column("template_id", sa.UUID(), nullable=False),
         sa.Column("template_name", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("template_lang", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("template_version", sa.Integer(), nullable=False),
         sa.Column(
             "core_schema_json",
@@ -988,8 +996,6 @@ def downgrade() -> None:
     op.drop_table("campaign_steps")
     op.drop_index("ix_lead_scores_contact", table_name="lead_scores")
     op.drop_table("lead_scores")
-    op.drop_index("ix_import_rows_import_number", table_name="import_rows")
-    op.drop_table("import_rows")
     op.drop_index("ix_import_chunks_import_start", table_name="import_chunks")
     op.drop_table("import_chunks")
     op.drop_index("ix_conversations_contact", table_name="conversations")
@@ -1035,6 +1041,11 @@ def downgrade() -> None:
     op.drop_table("webhook_events")
     op.drop_table("tenants")
     op.drop_index(
+        "ix_messages_unstarted",
+        table_name="messages",
+        postgresql_where=sa.text("campaign_id IS NULL AND direction = 'out' AND workflow_started_at IS NULL"),
+    )
+    op.drop_index(
         "ix_messages_unresolved", table_name="messages", postgresql_where=sa.text("unresolved_since IS NOT NULL")
     )
     op.drop_index("ix_messages_tenant_created", table_name="messages")
@@ -1044,6 +1055,8 @@ def downgrade() -> None:
     op.drop_index("ix_messages_conversation_created", table_name="messages")
     op.drop_index("ix_messages_campaign_contact", table_name="messages")
     op.drop_table("messages")
+    op.drop_index("ix_import_rows_import_number", table_name="import_rows")
+    op.drop_table("import_rows")
     op.drop_index("ix_events_tenant_created", table_name="events")
     op.drop_index("ix_events_contact_created", table_name="events")
     op.drop_table("events")
