@@ -3,14 +3,14 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import uvloop
-from app.webhook_relay import WebhookRelay
 from loguru import logger
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -34,6 +34,7 @@ from app.settings import Settings, load_settings
 from app.starter import Starter
 from app.temporal import Workflows
 from app.tokens import UnsubscribeTokens
+from app.webhook_relay import WebhookRelay
 from workflows.campaign import CampaignWorkflow
 from workflows.contact_import import ImportWorkflow
 from workflows.message import MessageWorkflow
@@ -87,7 +88,9 @@ async def build(settings: Settings, client: Client) -> AsyncIterator[Parts]:
         await engine.dispose()
 
 
-def activities(sessions: Sessions, outbox: Outbox, workflows: Workflows, settings: Settings) -> list[object]:
+def activities(
+    sessions: Sessions, outbox: Outbox, workflows: Workflows, settings: Settings
+) -> list[Callable[..., Any]]:
     campaigns = CampaignActivities(sessions, outbox, workflows, settings)
     sequences = SequenceActivities(sessions, outbox)
     messages = MessageActivities(sessions, outbox, settings)

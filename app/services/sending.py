@@ -30,6 +30,7 @@ from app.domain.status import (
 from app.domain.template import CompiledTemplate, MissingVariable, Rendered, compile_template
 from app.domain.zones import contact_zones
 from app.errors import (
+    InvalidInput,
     MessageRejected,
     NotFound,
     OutcomeUnknown,
@@ -169,7 +170,7 @@ class Renderer:
         message_id: UUID,
         purpose: Purpose,
     ) -> Rendered:
-        """Raises MissingVariable."""
+        """Raises InvalidInput, of which MissingVariable is one kind."""
         if channel is not Channel.EMAIL or purpose is not Purpose.MARKETING:
             return template.render(channel, lang, context)
         url = self.unsubscribe_url(tenant_id, contact_id, message_id)
@@ -474,10 +475,15 @@ def _ask(
             message_id=message_id,
             purpose=campaign.purpose,
         )
-    except MissingVariable as missing:
-        inputs = {**decision.inputs, "missing": missing.detail}
-        return Decision(verdict=Verdict.SKIP, reason="missing_variable", inputs=inputs), None
+    except InvalidInput as problem:
+        return unrenderable(decision, problem), None
     return decision, rendered
+
+
+def unrenderable(decision: Decision, problem: InvalidInput) -> Decision:
+    """A message with a hole, or none at all, is not sent; another channel may do without what is missing here."""
+    reason = "missing_variable" if isinstance(problem, MissingVariable) else "cannot_render"
+    return Decision(verdict=Verdict.SKIP, reason=reason, inputs={**decision.inputs, "problem": problem.detail})
 
 
 async def record(

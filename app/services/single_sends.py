@@ -10,15 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.channels.base import OutboundMessage
-from app.domain.gate import Decision, GateFacts, Verdict, decide
+from app.domain.gate import GateFacts, Verdict, decide
 from app.domain.quiet_hours import resolve_quiet_hours
 from app.domain.status import Channel, MessageStatus, MessageType, Purpose
-from app.domain.template import CompiledTemplate, MissingVariable, Rendered, compile_template
+from app.domain.template import CompiledTemplate, Rendered, compile_template
 from app.domain.zones import contact_zones
+from app.errors import InvalidInput
 from app.models import Message, Tenant
 from app.repositories import outbox, rate_buckets, single_sends
 from app.services.senders import Sender
-from app.services.sending import ACCEPTED, Outgoing, Renderer, address_of, consent_of, contact_context
+from app.services.sending import ACCEPTED, Outgoing, Renderer, address_of, consent_of, contact_context, unrenderable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,10 +110,8 @@ async def _try(
     if decision.verdict is Verdict.SEND:
         try:
             rendered = _render(row, contact, tenant, template, lang, renderer)
-        except MissingVariable as missing:
-            decision = Decision(
-                verdict=Verdict.SKIP, reason="missing_variable", inputs={**decision.inputs, "missing": missing.detail}
-            )
+        except InvalidInput as problem:
+            decision = unrenderable(decision, problem)
     trail.verdicts.append(
         outbox.Verdict(
             contact_id=row.contact_id,
@@ -130,7 +129,7 @@ async def _try(
     if decision.verdict is Verdict.HOLD:
         return SingleTurn(outcome="held", channel=channel, reason=decision.reason, hold_until=decision.hold_until)
     trail.reason = trail.reason or decision.reason
-    detail = str(decision.inputs.get("missing", ""))
+    detail = str(decision.inputs.get("problem", ""))
     await single_sends.settle(
         session, row.id, MessageStatus.SKIPPED, [MessageStatus.QUEUED], code=decision.reason, detail=detail
     )
