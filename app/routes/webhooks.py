@@ -1,0 +1,216 @@
+"""Where providers report. The answer comes once the reports are committed; what they mean is worked out afterwards."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+
+from app.channels.base import WebhookRequest
+from app.domain.status import Channel
+from app.errors import Malformed, NotFound, TooLarge
+from app.services.webhooks import WebhookIntake
+
+SILENT = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+
+
+class RawRoute(APIRoute):
+    """Hands the request to its endpoint as it came: the signature covers the bytes, and nothing else is validated."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=RawRoute)
+
+
+async def read_webhook(request: Request, public_url: str, most_bytes: int) -> WebhookRequest:
+    """The request as the provider made it: its address from our own configuration, not from its Host header.
+
+    Raises TooLarge, or Malformed when it ends early.
+    """
+    scope = request.scope
+    path = scope.get("raw_path") or scope["path"].encode()
+    query = scope["query_string"].decode("latin-1")
+    return WebhookRequest(
+        method=scope["method"],
+        url=f"{public_url}{path.decode('latin-1')}{'?' if query else ''}{query}",
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+        body=await _body(request, most_bytes),
+    )
+
+
+async def _body(request: Request, most_bytes: int) -> bytes:
+    length = request.headers.get("content-length", "")
+    too_large = TooLarge(f"A webhook may have {most_bytes} bytes at most.")
+    if length.isdecimal() and int(length) > most_bytes:
+        raise too_large
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most_bytes:
+                raise too_large
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Malformed("The body ended before its end.") from None
+    return b"".join(chunks)
+
+
+async def _receive(request: Request, channel: Channel) -> Response:
+    intake: WebhookIntake = request.app.state.webhooks
+    settings_id = _settings_id(request)
+    webhook = await read_webhook(request, intake.public_url, intake.most_bytes)
+    events = await intake.receive(channel, settings_id, webhook)
+    if channel is Channel.SMS and any(event.message_type for event in events):
+        # Twilio takes the body of this answer for the reply to the person: none
+        return Response(SILENT, media_type="text/xml")
+    return Response()
+
+
+def _settings_id(request: Request) -> UUID | None:
+    given = request.path_params.get("settings_id")
+    if given is None:
+        return None
+    try:
+        return UUID(given)
+    except ValueError:
+        raise NotFound(f"There is no channel setting {given[:40]!r}.") from None
+
+
+async def receive_whatsapp(request: Request) -> Response:
+    """Delivery reports, replies and template decisions of the WhatsApp Cloud API, signed with the app secret.
+
+    Without an id in the address the phone number id in the body says whose it is.
+    """
+    return await _receive(request, Channel.WHATSAPP)
+
+
+async def receive_email(request: Request) -> Response:
+    """SendGrid's event webhook, signed with the key of its signed event webhook.
+
+    Without an id in the address the `settings_id` that every message carries says whose each event is.
+    """
+    return await _receive(request, Channel.EMAIL)
+
+
+async def receive_sms(request: Request) -> Response:
+    """Twilio's status callbacks and inbound messages, signed with the auth token.
+
+    Without an id in the address the account in the form says whose it is.
+    """
+    return await _receive(request, Channel.SMS)
+
+
+async def answer_whatsapp_challenge(request: Request) -> Response:
+    """Meta's subscription handshake: answers `hub.challenge` when `hub.verify_token` is the configured one."""
+    intake: WebhookIntake = request.app.state.webhooks
+    challenge = await intake.answer_challenge(Channel.WHATSAPP, _settings_id(request), request.query_params)
+    return PlainTextResponse(challenge, headers={"x-content-type-options": "nosniff"})
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Rightly signed, but it cannot be read; `detail` says where."},
+    401: {"description": "The signature is missing or wrong. Nothing was stored."},
+    404: {"description": "There is no such channel setting."},
+    413: {"description": "The body is too large."},
+    503: {"description": "It could not be stored; the provider delivers it again."},
+}
+HANDSHAKE_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    403: {"description": "The verify token is not the configured one."},
+    404: {"description": "There is no such channel setting."},
+}
+SETTINGS_ID = {
+    "name": "settings_id",
+    "in": "path",
+    "required": True,
+    "description": "The channel setting, as in its `webhook_url`.",
+    "schema": {"type": "string", "format": "uuid"},
+}
+HUB_QUERY = [
+    {"name": "hub.mode", "in": "query", "required": True, "schema": {"type": "string", "const": "subscribe"}},
+    {"name": "hub.verify_token", "in": "query", "required": True, "schema": {"type": "string"}},
+    {"name": "hub.challenge", "in": "query", "required": True, "schema": {"type": "string"}, "example": "1158201444"},
+]
+WHATSAPP_EXAMPLE = {
+    "object": "whatsapp_business_account",
+    "entry": [
+        {
+            "id": "200300400500600",
+            "changes": [
+                {
+                    "field": "messages",
+                    "value": {
+                        "messaging_product": "whatsapp",
+                        "metadata": {"display_phone_number": "15005550222", "phone_number_id": "300400500600700"},
+                        "statuses": [
+                            {
+                                "id": "wamid.OUT9",
+                                "status": "delivered",
+                                "timestamp": "1790000050",
+                                "recipient_id": "15005550111",
+                                "biz_opaque_callback_data": "0199d1f2-7c3a-7d50-9c86-2f7a9d1b6e11",
+                            }
+                        ],
+                    },
+                }
+            ],
+        }
+    ],
+}
+EMAIL_EXAMPLE = [
+    {
+        "email": "ana@example.com",
+        "timestamp": 1790000050,
+        "event": "delivered",
+        "sg_event_id": "ZGVsaXZlcmVkLTAx",
+        "sg_message_id": "Zq1xTn8pQ0.recvd-7c9-1-69A5-1.0",
+        "message_id": "0199d1f2-7c3a-7d50-9c86-2f7a9d1b6e11",
+        "settings_id": "0199d1f2-0000-7d50-9c86-2f7a9d1b6e11",
+    }
+]
+SMS_EXAMPLE = {
+    "AccountSid": "AC0123456789abcdef0123456789abcdef",
+    "MessageSid": "SM00000000000000000000000000000001",
+    "MessageStatus": "delivered",
+    "From": "+15005550006",
+    "To": "+351910000001",
+}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _add(path: str, endpoint: Endpoint, content_type: str, example: Any) -> None:
+    """The route with and without the id of a channel setting."""
+    body = {"required": True, "content": {content_type: {"schema": {}, "example": example}}}
+    for suffix, parameters in (("", []), ("/{settings_id}", [SETTINGS_ID])):
+        router.add_api_route(
+            path + suffix,
+            endpoint,
+            methods=["POST"],
+            response_class=Response,
+            responses=PROBLEMS,
+            openapi_extra={"requestBody": body, "parameters": parameters, "security": []},
+            operation_id=f"{endpoint.__name__}{'_by_id' if parameters else ''}",
+        )
+
+
+_add("/whatsapp", receive_whatsapp, "application/json", WHATSAPP_EXAMPLE)
+_add("/email", receive_email, "application/json", EMAIL_EXAMPLE)
+_add("/sms", receive_sms, "application/x-www-form-urlencoded", SMS_EXAMPLE)
+for _suffix, _parameters in (("", HUB_QUERY), ("/{settings_id}", [SETTINGS_ID, *HUB_QUERY])):
+    router.add_api_route(
+        f"/whatsapp{_suffix}",
+        answer_whatsapp_challenge,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        responses=HANDSHAKE_PROBLEMS,
+        openapi_extra={"parameters": _parameters, "security": []},
+        operation_id=f"answer_whatsapp_challenge{'_by_id' if _suffix else ''}",
+    )
