@@ -71,6 +71,18 @@ class TestExchange:
             await exchange(http, post(provider.url))
         assert (provider.connections, len(provider.requests)) == (1, 5)
 
+    async def test_cancelled_read_gives_its_connection_back(self, provider: ScriptedProvider) -> None:
+        async with provider_client(concurrency=1, timeout_seconds=20) as http:
+            provider.will(Drip())
+            task = asyncio.create_task(exchange(http, post(provider.url)))
+            while not provider.requests:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            provider.will(Reply(200))
+            assert (await exchange(http, post(provider.url))).status_code == 200
+
     async def test_cookies_of_one_tenant_never_reach_another(
         self, provider: ScriptedProvider, http: httpx.AsyncClient
     ) -> None:
