@@ -6,9 +6,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.channels.registry import adapter_class
 from app.domain.status import CampaignStatus, Channel, Direction, MessageStatus, MessageType, RecipientState
 from app.ids import new_id, outbox_id
-from app.models import Campaign, CampaignRecipient, Contact, Message, Template, Tenant
+from app.models import Campaign, CampaignRecipient, ChannelSetting, Contact, Message, Template, Tenant
+from app.secrets import Vault
 
 _numbers = itertools.count(910_000_000)
 
@@ -103,3 +105,31 @@ async def make_message(session: AsyncSession, tenant_id: UUID, contact_id: UUID,
     session.add(message)
     await session.flush()
     return message
+
+
+async def make_channel_setting(
+    session: AsyncSession,
+    tenant_id: UUID,
+    vault: Vault,
+    channel: Channel,
+    provider: str,
+    credentials: dict[str, str],
+    **changes: Any,
+) -> ChannelSetting:
+    id = new_id()
+    sealed = vault.seal(credentials, tenant_id=tenant_id, row_id=id)
+    setting = ChannelSetting(
+        **{
+            "id": id,
+            "tenant_id": tenant_id,
+            "channel": channel,
+            "provider": provider,
+            "name": f"{provider}-{id}",
+            "account": adapter_class(channel, provider).account_hint(credentials),
+            "settings_json": {"credentials": sealed, "limits": {}},
+            **changes,
+        }
+    )
+    session.add(setting)
+    await session.flush()
+    return setting

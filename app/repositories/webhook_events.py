@@ -26,12 +26,13 @@ _ADD = text(
     ON CONFLICT (id) DO NOTHING
     """
 )
+# A kind that only a newer version knows is left to a worker of that version.
 _TAKE = text(
     """
     SELECT id, tenant_id, settings_id, channel, provider, kind, CAST(event_json AS text) AS event, created_at,
            least(coalesce(occurred_at, created_at), created_at) AS at, attempts
     FROM webhook_events
-    WHERE processed_at IS NULL AND next_attempt_at <= now()
+    WHERE processed_at IS NULL AND next_attempt_at <= now() AND kind = ANY(:kinds) AND channel = ANY(:channels)
     ORDER BY next_attempt_at, created_at
     LIMIT :size FOR UPDATE SKIP LOCKED
     """
@@ -86,6 +87,7 @@ async def add(session: AsyncSession, rows: Sequence[bytes]) -> None:
 
 async def take(session: AsyncSession, size: int) -> list[StoredEvent]:
     """Lock the oldest events that are due and that no other relay holds, for as long as the transaction lasts."""
+    rows = await session.execute(_TAKE, {"size": size, "kinds": list(EventKind), "channels": list(Channel)})
     return [
         StoredEvent(
             id=row.id,
@@ -99,7 +101,7 @@ async def take(session: AsyncSession, size: int) -> list[StoredEvent]:
             attempts=row.attempts,
             fields=orjson.loads(row.event),
         )
-        for row in await session.execute(_TAKE, {"size": size})
+        for row in rows
     ]
 
 

@@ -1,0 +1,182 @@
+"""Webhooks as the providers send and sign them, written from their documentation and not from the adapters."""
+
+import base64
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+import orjson
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+APP_SECRET, AUTH_TOKEN, VERIFY_TOKEN = "meta-app-secret-demo", "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "let-me-in"
+SENDGRID_KEY = ec.derive_private_key(123_456_789, ec.SECP256R1())
+SENDGRID_PUBLIC_KEY = base64.b64encode(
+    SENDGRID_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+).decode()
+
+
+def whatsapp_credentials(**changes: str) -> dict[str, str]:
+    return {
+        "phone_number_id": str(uuid4().int)[:15],
+        "waba_id": "200300400500600",
+        "access_token": "token",
+        "app_secret": APP_SECRET,
+        "verify_token": VERIFY_TOKEN,
+        **changes,
+    }
+
+
+def twilio_credentials(**changes: str) -> dict[str, str]:
+    return {"account_sid": f"AC{uuid4().hex}", "auth_token": AUTH_TOKEN, "from_number": "+15005550006", **changes}
+
+
+def sendgrid_credentials(**changes: str) -> dict[str, str]:
+    return {
+        "api_key": "SG.key",
+        "from_email": "shop@example.com",
+        "webhook_public_key": SENDGRID_PUBLIC_KEY,
+        **changes,
+    }
+
+
+@dataclass(frozen=True)
+class Post:
+    path: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def whatsapp_status(reference: UUID | str, status: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": f"wamid.{reference}",
+        "status": status,
+        "timestamp": str(int(time.time())),
+        "recipient_id": "351910000001",
+        "biz_opaque_callback_data": str(reference),
+        **changes,
+    }
+
+
+def whatsapp_failure(reference: UUID | str, code: int = 131026) -> dict[str, Any]:
+    return whatsapp_status(reference, "failed", errors=[{"code": code, "title": "Message undeliverable"}])
+
+
+def whatsapp_text(phone: str, text: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "from": phone.removeprefix("+"),
+        "id": f"wamid.IN{uuid4().hex}",
+        "timestamp": str(int(time.time())),
+        "type": "text",
+        "text": {"body": text},
+        **changes,
+    }
+
+
+def whatsapp_value(
+    phone_number_id: str, *, statuses: list[dict[str, Any]] | None = None, messages: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15005550222", "phone_number_id": phone_number_id},
+    }
+    if statuses:
+        value["statuses"] = statuses
+    if messages:
+        value["messages"] = messages
+        value["contacts"] = [{"profile": {"name": "Ana"}, "wa_id": item["from"]} for item in messages if "from" in item]
+    return value
+
+
+def whatsapp_post(settings_id: UUID | str, *values: dict[str, Any], secret: str = APP_SECRET) -> Post:
+    changes = [{"field": "messages", "value": value} for value in values]
+    body = orjson.dumps(
+        {"object": "whatsapp_business_account", "entry": [{"id": "200300400500600", "changes": changes}]}
+    )
+    return whatsapp_raw(settings_id, body, secret=secret)
+
+
+def whatsapp_raw(settings_id: UUID | str, body: bytes, *, secret: str = APP_SECRET) -> Post:
+    signature = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    path = f"/v1/webhooks/whatsapp/{settings_id}".rstrip("/")
+    return Post(path, body, {"content-type": "application/json", "x-hub-signature-256": signature})
+
+
+def twilio_post(
+    public_url: str, settings_id: UUID | str, fields: dict[str, str], *, ref: UUID | str = "", token: str = AUTH_TOKEN
+) -> Post:
+    path = f"/v1/webhooks/sms/{settings_id}".rstrip("/") + (f"?ref={ref}" if ref else "")
+    signed = public_url + path + "".join(name + fields[name] for name in sorted(fields))
+    digest = hmac.new(token.encode(), signed.encode(), hashlib.sha1).digest()
+    headers = {
+        "content-type": "application/x-www-form-urlencoded",
+        "x-twilio-signature": base64.b64encode(digest).decode(),
+    }
+    return Post(path, urlencode(fields).encode(), headers)
+
+
+def twilio_status(account: str, sid: str, status: str, **changes: str) -> dict[str, str]:
+    return {
+        "AccountSid": account,
+        "ApiVersion": "2010-04-01",
+        "From": "+15005550006",
+        "MessageSid": sid,
+        "MessageStatus": status,
+        "SmsSid": sid,
+        "SmsStatus": status,
+        "To": "+351910000001",
+        **changes,
+    }
+
+
+def twilio_inbound(account: str, phone: str, text: str, **changes: str) -> dict[str, str]:
+    sid = f"SM{uuid4().hex}"
+    return {
+        "AccountSid": account,
+        "ApiVersion": "2010-04-01",
+        "Body": text,
+        "From": phone,
+        "MessageSid": sid,
+        "NumMedia": "0",
+        "NumSegments": "1",
+        "SmsMessageSid": sid,
+        "SmsSid": sid,
+        "SmsStatus": "received",
+        "To": "+15005550006",
+        **changes,
+    }
+
+
+def sendgrid_event(
+    event: str, email: str, *, message_id: UUID | str, settings_id: UUID, **changes: Any
+) -> dict[str, Any]:
+    return {
+        "email": email,
+        "timestamp": int(time.time()),
+        "event": event,
+        "sg_event_id": uuid4().hex,
+        "sg_message_id": "Zq1xTn8pQ0.recvd-7c9-1-69A5-1.0",
+        "message_id": str(message_id),
+        "settings_id": str(settings_id),
+        **changes,
+    }
+
+
+def sendgrid_post(settings_id: UUID | str, *events: dict[str, Any]) -> Post:
+    return sendgrid_raw(settings_id, orjson.dumps(list(events)) + b"\r\n")
+
+
+def sendgrid_raw(settings_id: UUID | str, body: bytes) -> Post:
+    timestamp = str(int(time.time()))
+    signature = SENDGRID_KEY.sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+    headers = {
+        "content-type": "application/json",
+        "x-twilio-email-event-webhook-signature": base64.b64encode(signature).decode(),
+        "x-twilio-email-event-webhook-timestamp": timestamp,
+    }
+    return Post(f"/v1/webhooks/email/{settings_id}".rstrip("/"), body, headers)
