@@ -127,6 +127,8 @@ class CampaignWorkflow:
             )
             if self._stopping or self._all_sent:
                 return
+            if not self.unsent or self.paused:
+                continue  # another lane woke at the same moment and was first
             page = self.unsent.pop(0)
             self.sending.append(page)
             result = await workflow.execute_activity_method(
