@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
+from app.embedded import resolve_database_url
 from app.embedded.parts import ANY_ADDRESS
 from app.embedded.sandbox import platform_settings
 from app.embedded.supervisor import Platform
@@ -44,13 +45,15 @@ def addresses(settings: Settings, resolved: Settings, *, simulator: bool) -> lis
     """Where everything answers, by name; the database without its password."""
     host = ANY_ADDRESS.get(settings.api_host, settings.api_host)
     api = f"http://{host}:{settings.api_port}"
-    database = resolved.database_url.get_secret_value() if resolved.database_url else ""
+    database = resolve_database_url(resolved)
+    if settings.database_url is not None:
+        database = make_url(database).render_as_string(hide_password=True)
     found = [("API", api), ("API docs", f"{api}/docs"), ("Temporal UI", settings.temporal_ui_url)]
     if simulator:
         found.append(("Simulator", f"http://127.0.0.1:{settings.simulator_port}"))
     found += [
         ("Temporal", resolved.temporal_target),
-        ("Database", make_url(database).render_as_string(hide_password=True)),
+        ("Database", database),
         ("Data", str(resolved.data_dir)),
         ("Logs", str(resolved.data_dir / "logs")),
     ]

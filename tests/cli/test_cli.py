@@ -26,14 +26,19 @@ def data() -> Iterator[DataDir]:
         yield made
 
 
-def relay(data: DataDir, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself, on ports of its own, away from this directory's `.env`."""
+def surroundings(data: DataDir, **settings: object) -> dict[str, str]:
+    """An environment with ports of its own. The commands run in `/`, away from this directory's `.env`."""
     names = ("API_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SIMULATOR_PORT")
     ports = {f"RELAY_{name}": str(free_port()) for name in names}
     given = {f"RELAY_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**os.environ, "PYTHONPATH": os.getcwd(), "RELAY_DATA_DIR": str(data.root), **ports, **given}
+
+
+def relay(data: DataDir, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": os.getcwd(), "RELAY_DATA_DIR": str(data.root), **ports, **given},
+        env=surroundings(data, **settings),
         cwd="/",
         capture_output=True,
         text=True,
@@ -66,6 +71,30 @@ class TestMain:
 
 
 class TestUp:
+    def test_everything_answers_and_a_signal_stops_it_without_a_trace(self, data: DataDir) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "up", "--workers", "0"],
+            env=surroundings(data),
+            cwd="/",
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stdout is not None
+            told = []
+            for line in running.stdout:
+                told.append(line)
+                if line.startswith("Relay is running"):
+                    break
+            assert sorted(path.stem for path in data.run.glob("*.pid")) == ["api", "engine", "postgres", "simulator"]
+            refused = relay(data, "up")
+            running.send_signal(signal.SIGTERM)
+            told += running.stdout.readlines()
+        assert running.returncode == 0, told
+        assert f"in use by process {running.pid}" in only_line(refused.stderr)
+        stopped = [line.split()[0] for line in told if line.endswith("is stopped\n")]
+        assert stopped == ["api", "simulator", "engine", "postgres"]
+        assert processes_of(data) == []
+
     def test_a_busy_port_is_named_in_one_line_with_its_setting(self, data: DataDir) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             done = relay(data, "up", temporal_ui_port=server.getsockname()[1])
@@ -104,11 +133,10 @@ class TestAddresses:
         assert found["Data"] == str(data.root)
 
     def test_a_password_is_not_shown(self, data: DataDir) -> None:
-        settings = settings_in(data)
-        resolved = resolve(settings).model_copy(
-            update={"database_url": SecretStr("postgresql://relay:secret@db/relay")}
-        )
-        assert "secret" not in dict(addresses(settings, resolved, simulator=False))["Database"]
+        elsewhere = {"database_url": SecretStr("postgresql://relay:secret@db/relay")}
+        settings = settings_in(data).model_copy(update=elsewhere)
+        found = dict(addresses(settings, resolve(settings), simulator=False))
+        assert found["Database"] == "postgresql://relay:***@db/relay"
 
 
 class TestStopOnSignal:
