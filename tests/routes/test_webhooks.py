@@ -1,5 +1,4 @@
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
