@@ -8,38 +8,45 @@ from fastapi import FastAPI
 from app import embedded, temporal
 from app.channels.http import provider_client
 from app.db import Sessions, create_engine
-from app.routes import docs, health, problems
+from app.routes import (
+    analytics,
+    campaigns,
+    channel_settings,
+    contacts,
+    conversions,
+    docs,
+    health,
+    messages,
+    problems,
+    reference,
+    segments,
+    templates,
+    unsubscribe,
+    webhooks,
+)
 from app.routes.deps import Resources
 from app.secrets import Vault
 from app.services.api_keys import ApiKeys
 from app.services.senders import Senders
+from app.services.webhooks import WebhookIntake
 from app.settings import Settings, load_settings
 from app.temporal import Workflows
 from app.tokens import UnsubscribeTokens
 
-DESCRIPTION = """\
-Omni-channel messaging over WhatsApp, e-mail and SMS: contacts, consents, templates, campaigns with fallback and
-follow-ups, single messages, conversions.
-
-Every request carries `Authorization: Bearer rk_…`. Requests may spell fields in `snake_case` or `camelCase`; answers
-use `snake_case`. Errors are `application/problem+json` (RFC 9457) with a pointer to each bad field. A POST with an
-`Idempotency-Key` may be repeated safely: the same key and body get the same answer, the same key with another body
-gets 409.
-"""
-TAGS = [
-    {"name": "Channel settings", "description": "The senders: one per WhatsApp number, SMS account or e-mail account."},
-    {"name": "Templates", "description": "Content written once, rendered to every channel."},
-    {"name": "Contacts", "description": "People, their addresses and what they allowed."},
-    {"name": "Imports", "description": "Contacts from files."},
-    {"name": "Segments", "description": "Rules that select contacts."},
-    {"name": "Campaigns", "description": "One template to a segment, with fallback channels and follow-ups."},
-    {"name": "Messages", "description": "Single messages, and conversations."},
-    {"name": "Conversions", "description": "Purchases, credited to the message that brought them."},
-    {"name": "Analytics", "description": "What was sent and what came of it."},
-    {"name": "Webhooks", "description": "Where the providers report."},
-    {"name": "Unsubscribe", "description": "The links in e-mails."},
-    {"name": "Health", "description": "For load balancers and operators."},
-]
+ROUTES = (
+    channel_settings,
+    templates,
+    contacts,
+    segments,
+    campaigns,
+    messages,
+    conversions,
+    analytics,
+    webhooks,
+    unsubscribe,
+    health,
+    docs,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -49,16 +56,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Relay",
         version="1",
-        description=DESCRIPTION,
-        openapi_tags=TAGS,
+        description=reference.DESCRIPTION,
+        openapi_tags=reference.TAGS,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lambda app: _open(app, chosen),
     )
     problems.install(app)
-    for router in (health.router, docs.router):
-        app.include_router(router)
+    for module in ROUTES:
+        app.include_router(module.router)
+    reference.describe(app)
     return app
 
 
@@ -72,6 +80,7 @@ async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     try:
         client = await temporal.connect(settings, lazy=True)
         sessions, vault = Sessions(engine), Vault(settings.keys)
+        senders = Senders(settings, http, vault)
         app.state.resources = Resources(
             settings=settings,
             sessions=sessions,
@@ -80,10 +89,12 @@ async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             http=http,
             vault=vault,
             tokens=UnsubscribeTokens(settings.keys),
-            senders=Senders(settings, http, vault),
+            senders=senders,
             api_keys=ApiKeys(sessions),
         )
-        yield
+        async with WebhookIntake(sessions, senders) as intake:
+            app.state.settings, app.state.webhooks = settings, intake
+            yield
     finally:
         await http.aclose()
         await engine.dispose()

@@ -25,6 +25,8 @@ DEEPEST = 64
 class Endpoint(APIRoute):
     """Reads the body itself, so that each fault is named before anything runs."""
 
+    remembers = True  # honours Idempotency-Key, which needs a caller
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         expects_json = self.body_field is not None
@@ -34,7 +36,7 @@ class Endpoint(APIRoute):
             body = await read_limited(request, resources(request).settings.max_body_bytes)
             loaded = LoadedRequest(request.scope, body, expects_json)
             key = request.headers.get(IDEMPOTENCY_HEADER)
-            if key is None or request.method != "POST":
+            if key is None or request.method != "POST" or not self.remembers:
                 return await handle(loaded)
             principal = await authenticate(request)
             loaded.state.principal = principal
@@ -42,6 +44,12 @@ class Endpoint(APIRoute):
             return await idempotency.once(resources(request).sessions, wanted, lambda: handle(loaded))
 
         return checked
+
+
+class PublicEndpoint(Endpoint):
+    """For routes that need no API key."""
+
+    remembers = False
 
 
 class LoadedRequest(Request):

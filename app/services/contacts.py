@@ -134,28 +134,43 @@ def address_on(contact: Contact, channel: Channel) -> str:
     return (contact.email if channel is Channel.EMAIL else contact.phone) or ""
 
 
+async def resolve(
+    session: AsyncSession, tenant: Tenant, *, contact_id: UUID | None, phone: str | None, email: str | None
+) -> Contact:
+    """The contact that a request names by exactly one of the three. Raises InvalidInput naming the field."""
+    found, pointer, address = await _look_up(session, tenant, contact_id, phone, email)
+    if found is None:
+        raise InvalidInput.at(pointer, f"There is no contact {address}.")
+    return found
+
+
 async def find_or_create(
     session: AsyncSession, tenant: Tenant, *, contact_id: UUID | None, phone: str | None, email: str | None
 ) -> Contact:
-    """The contact that a request names by exactly one of the three; an unknown address makes a new one, without any
-    consent. Raises InvalidInput naming the field."""
+    """Like `resolve`, but an unknown address makes a new contact, without any consent."""
+    found, pointer, address = await _look_up(session, tenant, contact_id, phone, email)
+    if found is not None:
+        return found
+    if pointer == "/contact_id":
+        raise InvalidInput.at(pointer, f"There is no contact {address}.")
+    if pointer == "/phone":
+        return await _make(session, tenant.id, address, phone=address, country=phone_country(address))
+    return await _make(session, tenant.id, address, email=address)
+
+
+async def _look_up(
+    session: AsyncSession, tenant: Tenant, contact_id: UUID | None, phone: str | None, email: str | None
+) -> tuple[Contact | None, str, str]:
+    """The contact, if there is one, the field that names it, and its value, normalized."""
     if [contact_id, phone, email].count(None) != 2:
         raise InvalidInput.at("/contact_id", "Give exactly one of contact_id, phone and email.")
     if contact_id is not None:
-        contact = await contacts.get(session, tenant.id, contact_id)
-        if contact is None:
-            raise InvalidInput.at("/contact_id", f"There is no contact {contact_id}.")
-        return contact
+        return await contacts.get(session, tenant.id, contact_id), "/contact_id", str(contact_id)
     if phone is not None:
         number = _read("/phone", lambda: normalize_phone(phone, tenant.default_region))
-        if known := await contacts.by_phone(session, tenant.id, number):
-            return known
-        return await _make(session, tenant.id, number, phone=number, country=phone_country(number))
-    assert email is not None
-    address = _read("/email", lambda: normalize_email(email))
-    if known := await contacts.by_email(session, tenant.id, address):
-        return known
-    return await _make(session, tenant.id, address, email=address)
+        return await contacts.by_phone(session, tenant.id, number), "/phone", number
+    address = _read("/email", lambda: normalize_email(email or ""))
+    return await contacts.by_email(session, tenant.id, address), "/email", address
 
 
 async def _make(session: AsyncSession, tenant_id: UUID, address: str, **values: str) -> Contact:
