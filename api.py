@@ -16,6 +16,7 @@ from app.routes import (
     conversions,
     docs,
     health,
+    imports,
     messages,
     problems,
     reference,
@@ -36,6 +37,7 @@ from app.tokens import UnsubscribeTokens
 ROUTES = (
     channel_settings,
     templates,
+    imports,  # before contacts, whose /{contact_id} would take /imports
     contacts,
     segments,
     campaigns,
