@@ -28,6 +28,7 @@ BATCH = 200
 POLL_SECONDS = 0.05
 SIGNALS_AT_ONCE = 8
 SIGNAL_SECONDS = 5.0
+PROBE_SECONDS = 1.0  # after a failure: the batch behind it should not wait long for an engine that is still away
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, for the engine and for the database
 LONGEST_EVENT_WAIT = 300.0  # for an event that cannot be projected: it stays until someone mends what is wrong
 MOST_ERROR = 500  # characters
@@ -127,7 +128,7 @@ class WebhookRelay:
                     unsent.update(dict.fromkeys(pending.event_ids, "the workflow engine is away"))
                     return
                 try:
-                    await _send(pending, self._workflows)
+                    await _send(pending, self._workflows, self._patience)
                 except EngineAway as error:
                     unsent.update(dict.fromkeys(pending.event_ids, f"the workflow engine is away: {error}"))
                     self._note_away(error)
@@ -139,6 +140,10 @@ class WebhookRelay:
 
         await asyncio.gather(*(send(pending) for pending in signals))
         return unsent
+
+    @property
+    def _patience(self) -> float:
+        return SIGNAL_SECONDS if self._engine_wait == FIRST_WAIT else PROBE_SECONDS
 
     def _note_away(self, error: EngineAway) -> None:
         """Once for all signals that were under way at the same time."""
@@ -161,17 +166,17 @@ class WebhookRelay:
         return [Postponed(id=id, error=error[:MOST_ERROR], wait=wait) for id, error in unsent.items()]
 
 
-async def _send(pending: PendingSignal, workflows: Workflows) -> None:
+async def _send(pending: PendingSignal, workflows: Workflows, seconds: float) -> None:
     """Raises EngineAway, or the RPCError of a signal that the engine refused."""
     try:
-        async with asyncio.timeout(SIGNAL_SECONDS):
+        async with asyncio.timeout(seconds):
             await pending.signal.send(workflows)
     except RPCError as error:
         if error.status in AWAY:
             raise EngineAway(str(error)) from error
         raise
     except TimeoutError as error:
-        raise EngineAway(f"no answer within {SIGNAL_SECONDS} s") from error
+        raise EngineAway(f"no answer within {seconds} s") from error
     except RuntimeError as error:  # how the client says that it got no connection
         raise EngineAway(str(error)) from error
 

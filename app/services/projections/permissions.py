@@ -1,6 +1,7 @@
 """What reports and messages say about what we may send: opt-outs, opt-ins, complaints, dead addresses."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -77,13 +78,19 @@ async def _opt_out(
             tenant_id,
             contact_id,
             event.channel,
-            at=event.at,
+            at=_at_the_latest(event),
             source=event.provider,
             reason=reason,
             address=address,
         )
     if not contacts and address:
         await consent_rows.suppress(session, tenant_id, event.channel, address, reason=reason, source=event.provider)
+
+
+def _at_the_latest(event: StoredEvent) -> datetime:
+    """Most providers tell whole seconds, cut off: a no must not look older than a yes in the same second."""
+    end = event.at.replace(microsecond=999_999) if event.at.microsecond == 0 else event.at
+    return min(end, event.received_at)
 
 
 async def _opt_in(
