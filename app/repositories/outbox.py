@@ -61,12 +61,11 @@ _CLAIM = text(
                           purpose, template_id, template_name, lang, address, payload_json, status, settings_id,
                           provider, claim_token, attempts, unresolved_since)
     SELECT v.id, :tenant_id, v.contact_id, v.contact_id, :campaign_id, :step, v.channel, 'out', v.type, :purpose,
-           :template_id, v.template_name, v.lang, v.address, v.payload::jsonb, 'sending', v.settings_id, v.provider,
+           :template_id, v.template_name, v.lang, v.address, v.payload, 'sending', v.settings_id, v.provider,
            :claim_token, 1, now()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:contact_ids AS uuid[]), CAST(:channels AS text[]), CAST(:types AS text[]),
-                CAST(:template_names AS text[]), CAST(:langs AS text[]), CAST(:addresses AS text[]),
-                CAST(:payloads AS text[]), CAST(:settings_ids AS uuid[]), CAST(:providers AS text[]))
-         AS v(id, contact_id, channel, type, template_name, lang, address, payload, settings_id, provider)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+         AS v(id uuid, contact_id uuid, channel text, type text, template_name text, lang text, address text,
+              payload jsonb, settings_id uuid, provider text)
     ON CONFLICT (id) DO UPDATE
     SET status = 'sending', claim_token = excluded.claim_token, attempts = messages.attempts + 1,
         unresolved_since = now(), address = excluded.address, payload_json = excluded.payload_json,
@@ -78,7 +77,8 @@ _CLAIM = text(
 _OPEN_CONVERSATIONS = text(
     """
     INSERT INTO conversations (id, tenant_id, contact_id, last_message_at)
-    SELECT v.id, :tenant_id, v.id, now() FROM unnest(CAST(:contact_ids AS uuid[])) AS v(id)
+    SELECT v.contact_id, :tenant_id, v.contact_id, now()
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v(contact_id uuid) ORDER BY 1
     ON CONFLICT (id) DO UPDATE SET last_message_at = excluded.last_message_at
     """
 )
@@ -87,19 +87,17 @@ _DECISIONS = text(
     INSERT INTO decisions (tenant_id, campaign_id, contact_id, message_id, step, channel, verdict, reason, hold_until,
                            inputs_json)
     SELECT :tenant_id, :campaign_id, v.contact_id, v.message_id, v.step, v.channel, v.verdict, v.reason, v.hold_until,
-           v.inputs::jsonb
-    FROM unnest(CAST(:contact_ids AS uuid[]), CAST(:message_ids AS uuid[]), CAST(:steps AS smallint[]),
-                CAST(:channels AS text[]), CAST(:verdicts AS text[]), CAST(:reasons AS text[]),
-                CAST(:holds AS timestamptz[]), CAST(:inputs AS text[]))
-         AS v(contact_id, message_id, step, channel, verdict, reason, hold_until, inputs)
+           v.inputs
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+         AS v(contact_id uuid, message_id uuid, step smallint, channel text, verdict text, reason text,
+              hold_until timestamptz, inputs jsonb)
     """
 )
 _RECIPIENTS = text(
     """
     UPDATE campaign_recipients r
     SET state = v.state, step = greatest(r.step, :step), reason = v.reason, hold_until = v.hold_until
-    FROM unnest(CAST(:contact_ids AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]),
-                CAST(:holds AS timestamptz[])) AS v(contact_id, state, reason, hold_until)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v(contact_id uuid, state text, reason text, hold_until timestamptz)
     WHERE r.campaign_id = :campaign_id AND r.contact_id = v.contact_id AND r.step <= :step
     """
 )
@@ -113,8 +111,8 @@ _SENT = text(
         sent_at = coalesce(m.sent_at, clock_timestamp()), unresolved_since = NULL, next_attempt_at = NULL,
         error_code = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_code END,
         error_detail = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_detail END
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:provider_ids AS text[])) AS v(id, provider_id)
-    WHERE m.id = v.id
+    FROM jsonb_each_text(CAST(:rows AS jsonb)) AS v(id, provider_id)
+    WHERE m.id = v.id::uuid
     """
 )
 _RECIPIENTS_SENT = text(
@@ -271,8 +269,8 @@ async def claim(
     """Insert the rows, or take over queued ones; the ids that are now ours, with how often each was tried."""
     if not claims:
         return {}
-    contact_ids = [claim.contact_id for claim in claims]
-    await session.execute(_OPEN_CONVERSATIONS, {"tenant_id": tenant_id, "contact_ids": contact_ids})
+    values = _json(claims)
+    await session.execute(_OPEN_CONVERSATIONS, {"tenant_id": tenant_id, "rows": values})
     rows = await session.execute(
         _CLAIM,
         {
@@ -282,16 +280,7 @@ async def claim(
             "purpose": purpose,
             "template_id": template_id,
             "claim_token": claim_token,
-            "ids": [claim.id for claim in claims],
-            "contact_ids": contact_ids,
-            "channels": [claim.channel for claim in claims],
-            "types": [claim.type for claim in claims],
-            "template_names": [claim.template_name for claim in claims],
-            "langs": [claim.lang for claim in claims],
-            "addresses": [claim.address for claim in claims],
-            "payloads": [orjson.dumps(claim.payload).decode() for claim in claims],
-            "settings_ids": [claim.settings_id for claim in claims],
-            "providers": [claim.provider for claim in claims],
+            "rows": values,
         },
     )
     return {row[0]: row[1] for row in rows}
@@ -300,40 +289,15 @@ async def claim(
 async def add_decisions(
     session: AsyncSession, tenant_id: UUID, campaign_id: UUID | None, verdicts: Sequence[Verdict]
 ) -> None:
-    if not verdicts:
-        return
-    await session.execute(
-        _DECISIONS,
-        {
-            "tenant_id": tenant_id,
-            "campaign_id": campaign_id,
-            "contact_ids": [verdict.contact_id for verdict in verdicts],
-            "message_ids": [verdict.message_id for verdict in verdicts],
-            "steps": [verdict.step for verdict in verdicts],
-            "channels": [verdict.channel for verdict in verdicts],
-            "verdicts": [verdict.verdict for verdict in verdicts],
-            "reasons": [verdict.reason for verdict in verdicts],
-            "holds": [verdict.hold_until for verdict in verdicts],
-            "inputs": [orjson.dumps(verdict.inputs).decode() for verdict in verdicts],
-        },
-    )
+    if verdicts:
+        values = {"tenant_id": tenant_id, "campaign_id": campaign_id, "rows": _json(verdicts)}
+        await session.execute(_DECISIONS, values)
 
 
 async def place(session: AsyncSession, campaign_id: UUID, step: int, standings: Sequence[Standing]) -> None:
     """Write where recipients stand. A step that was left behind is not written over."""
-    if not standings:
-        return
-    await session.execute(
-        _RECIPIENTS,
-        {
-            "campaign_id": campaign_id,
-            "step": step,
-            "contact_ids": [standing.contact_id for standing in standings],
-            "states": [standing.state for standing in standings],
-            "reasons": [standing.reason for standing in standings],
-            "holds": [standing.hold_until for standing in standings],
-        },
-    )
+    if standings:
+        await session.execute(_RECIPIENTS, {"campaign_id": campaign_id, "step": step, "rows": _json(standings)})
 
 
 async def mark_sent(session: AsyncSession, provider_ids: dict[UUID, str], contact_ids: Sequence[UUID]) -> None:
@@ -341,7 +305,8 @@ async def mark_sent(session: AsyncSession, provider_ids: dict[UUID, str], contac
     if not provider_ids:
         return
     ids = list(provider_ids)
-    values = {"ids": ids, "provider_ids": list(provider_ids.values()), "sources": sources_of(MessageStatus.SENT)}
+    rows = orjson.dumps({str(id): provider_id for id, provider_id in provider_ids.items()}).decode()
+    values = {"rows": rows, "sources": sources_of(MessageStatus.SENT)}
     await session.execute(_LOCK, {"ids": ids})
     await session.execute(_SENT, values)
     await session.execute(_RECIPIENTS_SENT, {"ids": ids})
@@ -418,3 +383,8 @@ async def suppress(
 ) -> None:
     values = {"tenant_id": tenant_id, "channel": channel, "address": address, "reason": reason, "source": source}
     await session.execute(_SUPPRESS, values)
+
+
+def _json(rows: Sequence[Any]) -> str:
+    """Rows as one JSON parameter: a tenth of the time that adapting a list a column takes."""
+    return orjson.dumps(rows).decode()
