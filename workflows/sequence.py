@@ -20,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.options import DATABASE, SEND, described
 
 EXHAUSTED = "exhausted"
+# A resume signals what it finds held; this catches a sequence it could not find.
+LONGEST_PAUSE = timedelta(hours=6)
 
 
 @workflow.defn(name=SEQUENCE_WORKFLOW)
@@ -42,16 +44,9 @@ class SequenceWorkflow:
             if self.stop_reason:
                 break
             await self._send(input, step.position)
-        await self._serve_failures(input)
-        ended = self.stop_reason or EXHAUSTED
-        self._show(f"Ended: {ended}.")
-        await workflow.execute_activity_method(
-            SequenceActivities.end_sequence,
-            SequenceEnded(
-                tenant_id=input.tenant_id, campaign_id=input.campaign_id, contact_id=input.contact_id, reason=ended
-            ),
-            **DATABASE,
-        )
+        ended = await self._end(input)
+        while self.failed_steps and not self.stop_reason:  # told while the end was noted
+            ended = await self._end(input)
         return SequenceResult(ended=ended)
 
     @workflow.signal
@@ -80,6 +75,19 @@ class SequenceWorkflow:
         while self.failed_steps and not self.stop_reason:
             await self._send(input, self.failed_steps.pop(0))
 
+    async def _end(self, input: SequenceInput) -> str:
+        await self._serve_failures(input)
+        ended = self.stop_reason or EXHAUSTED
+        self._show(f"Ended: {ended}.")
+        await workflow.execute_activity_method(
+            SequenceActivities.end_sequence,
+            SequenceEnded(
+                tenant_id=input.tenant_id, campaign_id=input.campaign_id, contact_id=input.contact_id, reason=ended
+            ),
+            **DATABASE,
+        )
+        return ended
+
     async def _send(self, input: SequenceInput, step: int) -> None:
         """Have the step sent; waits out holds, pauses and limits."""
         while not self.stop_reason:
@@ -99,7 +107,7 @@ class SequenceWorkflow:
             if result.outcome == "stopped":
                 self.stop_reason = self.stop_reason or result.reason
             elif result.outcome == "paused":
-                await workflow.wait_condition(lambda: self.resumed or bool(self.stop_reason))
+                await self._wait_until(workflow.now() + LONGEST_PAUSE, lambda: self.resumed)
             elif result.hold_until is not None:
                 await self._wait_until(result.hold_until)
             else:
