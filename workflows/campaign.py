@@ -218,11 +218,11 @@ class CampaignWorkflow:
             return  # the instant has come
 
     async def _end(self) -> CampaignResult:
-        if self.resume_asked:
-            await self._resume_held()
         status = CampaignStatus.CANCELLED.value
         if not self.cancelled:
             status = await workflow.execute_activity_method(CampaignActivities.finish_campaign, self.ref, **DATABASE)
+        while self.resume_asked and not self.cancelled:  # also one that came while the end was written
+            await self._resume_held()
         if self.cancelled or status == CampaignStatus.CANCELLED:
             await workflow.execute_activity_method(CampaignActivities.end_sequences, self.ref, **BULK)
         self._show(f"Ended: {status}. {self.recipients} recipients, {self.armed} sequences armed.")
