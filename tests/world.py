@@ -1,24 +1,34 @@
-"""A whole Relay for a test: one tenant with a sender on each channel, a worker in this process, and the simulator."""
+"""A whole Relay for a test: one tenant with a sender on each channel, a worker in this process, and the simulator.
+
+With `webhooks` the API runs too, and the simulator reports to it.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import httpx
+import uvicorn
 from sqlalchemy import text
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
+import api
 import worker
-from app.contracts.campaign import CampaignInput
+from app.channels.registry import adapter_class
+from app.contracts.campaign import CANCEL, PAUSE, RESUME, CampaignInput
+from app.contracts.message import MessageInput
 from app.db import Sessions
-from app.domain.status import CampaignStatus, Channel
-from app.ids import new_id
-from app.models import Campaign, CampaignStep, ChannelSetting, Consent, Contact, Tenant
+from app.domain.status import CampaignStatus, Channel, Direction, MessageStatus, MessageType, Purpose
+from app.ids import campaign_workflow_id, new_id, sequence_workflow_id
+from app.models import Campaign, CampaignStep, ChannelSetting, Consent, Contact, Message, Tenant
 from app.secrets import Vault
+from app.services import campaigns
 from app.settings import Settings
 from app.simulator.server import serving
 from app.temporal import Workflows
@@ -35,6 +45,8 @@ CORE = {
     },
 }
 WAIT_SECONDS = 60.0
+PATHS = {Channel.WHATSAPP: "whatsapp", Channel.SMS: "sms", Channel.EMAIL: "email"}
+SIGNALS = {CampaignStatus.PAUSED: PAUSE, CampaignStatus.RUNNING: RESUME, CampaignStatus.CANCELLED: CANCEL}
 
 
 @dataclass
@@ -45,7 +57,9 @@ class World:
     tenant: Tenant
     simulator: str
     http: httpx.AsyncClient
+    webhooks: bool = False
     senders: dict[Channel, UUID] = field(default_factory=dict)
+    credentials: dict[Channel, dict[str, str]] = field(default_factory=dict)
 
     @property
     def workflows(self) -> Workflows:
@@ -55,7 +69,7 @@ class World:
         """A sender per channel, with an account of its own at the simulator."""
         for channel in channels:
             id = new_id()
-            account = await self._account(channel, id)
+            account = await self.put_account(channel, _own_account(channel, id))
             sealed = Vault(self.settings.keys).seal(account, tenant_id=self.tenant.id, row_id=id)
             async with self.sessions.begin(self.tenant.id) as session:
                 session.add(
@@ -65,34 +79,52 @@ class World:
                         channel=channel,
                         provider=PROVIDERS[channel],
                         name=channel.value,
-                        account=str(id),
+                        account=adapter_class(channel, PROVIDERS[channel]).account_hint(account),
                         is_default=True,
                         settings_json={"credentials": sealed, "limits": {"messages_per_second": per_second}},
                     )
                 )
-            self.senders[channel] = id
+            self.senders[channel], self.credentials[channel] = id, account
+            if self.webhooks:
+                url = f"{self.settings.public_url}/v1/webhooks/{PATHS[channel]}/{id}"
+                await self.put_account(channel, account, webhook_url=url)
 
-    async def _account(self, channel: Channel, id: UUID) -> dict[str, str]:
+    async def put_account(self, channel: Channel, credentials: dict[str, str], **changes: Any) -> dict[str, str]:
+        """Make or change the account at the simulator; its credentials."""
         provider = PROVIDERS[channel]
-        credentials: dict[str, str] = dict((await self.http.get(f"{self.simulator}/sandbox/accounts")).json()[provider])
-        digits = str(id.int)[-15:]
+        known: dict[str, str] = (await self.http.get(f"{self.simulator}/sandbox/accounts")).json()[provider]
+        body = {"provider": provider, "credentials": {**known, **credentials}, **changes}
         if channel is Channel.WHATSAPP:
-            credentials["phone_number_id"] = digits
-        elif channel is Channel.SMS:
-            credentials["account_sid"] = f"AC{id.hex}"
-        else:
-            credentials["api_key"] = f"SG.{id.hex}.secret"
-        answer = await self.http.post(
-            f"{self.simulator}/sandbox/accounts",
-            json={
-                "provider": provider,
-                "credentials": credentials,
-                **({"templates": "*"} if channel is Channel.WHATSAPP else {}),
-            },
-        )
-        answer.raise_for_status()
-        found: dict[str, str] = answer.json()["credentials"]
+            body["templates"] = "*"
+        answer = (await self._control("POST", "/sandbox/accounts", body)).json()
+        assert answer["webhook"].get("verified", True), answer["webhook"]
+        found: dict[str, str] = answer["credentials"]
         return found
+
+    async def behave(self, **changes: Any) -> None:
+        """See app.simulator.behaviour.Behaviour."""
+        await self._control("PUT", "/sandbox/behaviour", changes)
+
+    async def script(self, contact: Contact, channel: Channel, *steps: Any) -> None:
+        """What this person does with messages on the channel."""
+        address = contact.email if channel is Channel.EMAIL else contact.phone
+        await self._control(
+            "PUT", "/sandbox/people", [{"address": address, "channel": channel.value, "script": list(steps)}]
+        )
+
+    async def faults(self, *faults: dict[str, Any]) -> None:
+        """What goes wrong from now on; none ends them."""
+        await self._control("PUT", "/sandbox/faults", list(faults))
+
+    async def write(self, contact: Contact, words: str, channel: Channel = Channel.WHATSAPP) -> None:
+        """The person writes to us now."""
+        body = {"provider": PROVIDERS[channel], "from": contact.phone, "text": words}
+        await self._control("POST", "/sandbox/inbound", body)
+
+    async def _control(self, method: str, path: str, body: Any) -> httpx.Response:
+        answer = await self.http.request(method, f"{self.simulator}{path}", json=body)
+        assert answer.is_success, answer.text
+        return answer
 
     async def add_contacts(
         self, count: int, *, consents: Sequence[Channel] = tuple(Channel), **changes: Any
@@ -151,6 +183,89 @@ class World:
         await self.workflows.start_campaign(CampaignInput(tenant_id=self.tenant.id, campaign_id=campaign.id))
         return campaign
 
+    async def steer(self, campaign: Campaign, to: CampaignStatus) -> None:
+        """Pause, resume or cancel, as the API does it."""
+        async with self.sessions.begin(self.tenant.id) as session:
+            await campaigns.move(session, self.tenant.id, campaign.id, to)
+        await self.workflows.signal_campaign(self.tenant.id, campaign.id, SIGNALS[to])
+
+    async def send(self, contact: Contact, channel: Channel = Channel.WHATSAPP, **changes: Any) -> Message:
+        """A single message, as the API leaves it, and its workflow started. `payload` is its payload_json."""
+        message = Message(
+            **{
+                "id": new_id(),
+                "tenant_id": self.tenant.id,
+                "conversation_id": contact.id,
+                "contact_id": contact.id,
+                "channel": channel,
+                "direction": Direction.OUT,
+                "type": MessageType.TEMPLATE,
+                "purpose": Purpose.TRANSACTIONAL,
+                "status": MessageStatus.QUEUED,
+                "workflow_started_at": datetime.now(UTC),
+                "payload_json": {"core_schema": CORE, "template_lang": "en", "variables": {"code": "42"}},
+                **changes,
+            }
+        )
+        async with self.sessions.begin(self.tenant.id) as session:
+            session.add(message)
+        await self.workflows.start_message(MessageInput(tenant_id=self.tenant.id, message_id=message.id))
+        return message
+
+    async def outcome(self, message: Message) -> str:
+        """How the message's workflow ended."""
+        handle = self.client.get_workflow_handle(f"msg/{self.tenant.id}/{message.id}")
+        result: dict[str, str] = await asyncio.wait_for(handle.result(), WAIT_SECONDS)
+        return result["outcome"]
+
+    async def sequence_result(self, campaign: Campaign, contact: Contact) -> str:
+        """Why the contact's sequence ended; waits for its beginning too."""
+        handle = self.client.get_workflow_handle(sequence_workflow_id(self.tenant.id, campaign.id, contact.id))
+
+        async def is_there() -> bool:
+            try:
+                await handle.describe()
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
+                return False
+            return True
+
+        await self.eventually(is_there, f"a sequence for {contact.id}")
+        result: dict[str, str] = await asyncio.wait_for(handle.result(), WAIT_SECONDS)
+        return result["ended"]
+
+    async def until_armed(self, campaign: Campaign, count: int) -> None:
+        sql = "SELECT count(armed_at) FROM campaign_recipients WHERE campaign_id = :id"
+        await self.until(sql, (count,), id=campaign.id)
+
+    async def until_sent(self, campaign: Campaign, contact: Contact, step: int, channel: Channel) -> None:
+        """Wait until a provider has the message."""
+        sql = (
+            "SELECT count(*) FROM messages WHERE campaign_id = :id AND contact_id = :contact_id AND step = :step "
+            "AND channel = :channel AND sent_at IS NOT NULL"
+        )
+        await self.until(sql, (1,), id=campaign.id, contact_id=contact.id, step=step, channel=channel.value)
+
+    async def sent_to(self, contact: Contact) -> list[tuple[int, str, int]]:
+        """Step, channel and number of acceptances of every message the simulator accepted for the contact, in order."""
+        accepted = {reference: count for (_, reference), count in (await self.accepted()).items()}
+        rows = await self.rows(
+            "SELECT id, step, channel FROM messages WHERE contact_id = :id AND direction = 'out' ORDER BY created_at",
+            id=contact.id,
+        )
+        return [(step, channel, accepted[str(id)]) for id, step, channel in rows if str(id) in accepted]
+
+    async def ended(self, campaign: Campaign) -> None:
+        """Wait until the campaign's workflow is over."""
+        handle = self.client.get_workflow_handle(campaign_workflow_id(self.tenant.id, campaign.id))
+        await asyncio.wait_for(handle.result(), WAIT_SECONDS)
+
+    async def open_workflows(self, campaign: Campaign) -> int:
+        return (
+            await self.client.count_workflows(f"CampaignId = '{campaign.id}' AND ExecutionStatus = 'Running'")
+        ).count
+
     async def rows(self, sql: str, **values: Any) -> list[Any]:
         async with self.sessions.begin(self.tenant.id) as session:
             return list((await session.execute(text(sql), values)).all())
@@ -164,6 +279,12 @@ class World:
             if found == expected:
                 return
             assert asyncio.get_running_loop().time() < deadline, f"{sql}: still {found}, not {expected}"
+            await asyncio.sleep(0.05)
+
+    async def eventually(self, check: Callable[[], Awaitable[bool]], what: str) -> None:
+        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while not await check():
+            assert asyncio.get_running_loop().time() < deadline, f"still not: {what}"
             await asyncio.sleep(0.05)
 
     async def until_status(self, campaign: Campaign, status: CampaignStatus) -> None:
@@ -188,21 +309,55 @@ class World:
         return {(step, channel, status): count for step, channel, status, count in rows}
 
 
+def _own_account(channel: Channel, id: UUID) -> dict[str, str]:
+    if channel is Channel.WHATSAPP:
+        return {"phone_number_id": str(id.int)[-15:]}
+    if channel is Channel.SMS:
+        return {"account_sid": f"AC{id.hex}"}
+    return {"api_key": f"SG.{id.hex}.secret"}
+
+
 @asynccontextmanager
-async def world(settings: Settings, sessions: Sessions, client: Client, **changes: Any) -> AsyncIterator[World]:
-    """Simulator and tenant; no worker yet."""
+async def world(
+    settings: Settings, sessions: Sessions, client: Client, *, webhooks: bool = False, **changes: Any
+) -> AsyncIterator[World]:
+    """Simulator and tenant, with `webhooks` also the API; no worker yet."""
     async with sessions.system() as session:
         tenant = await factories.make_tenant(session)
     async with serving() as simulator, httpx.AsyncClient() as http:
-        moved = settings.model_copy(
-            update={
-                "whatsapp_cloud_base_url": simulator.url,
-                "twilio_base_url": simulator.url,
-                "sendgrid_base_url": simulator.url,
-                **changes,
-            }
-        )
-        yield World(moved, sessions, client, tenant, simulator.url, http)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            moved = settings.model_copy(
+                update={
+                    "whatsapp_cloud_base_url": simulator.url,
+                    "twilio_base_url": simulator.url,
+                    "sendgrid_base_url": simulator.url,
+                    "public_url": f"http://127.0.0.1:{listener.getsockname()[1]}",
+                    "temporal_address": client.service_client.config.target_host,
+                    **changes,
+                }
+            )
+            async with serving_api(moved, listener) if webhooks else nullcontext():
+                yield World(moved, sessions, client, tenant, simulator.url, http, webhooks)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # they belong to the test runner
+
+
+@asynccontextmanager
+async def serving_api(settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
+    server = _Server(uvicorn.Config(api.create_app(settings), log_level="warning", ws="none"))
+    serving_task = asyncio.create_task(server.serve([listener]))
+    try:
+        while not server.started:
+            assert not serving_task.done(), serving_task
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await serving_task
 
 
 @asynccontextmanager
