@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Sandbox:
         self.windows: dict[tuple[str, str], float] = {}  # (sender, address) -> when the person last wrote
         self.blocks: dict[tuple[str, str], str] = {}  # (sender, address) -> why the provider won't send there
         self.happened: Counter[tuple[str, str]] = Counter()  # (channel, effect)
+        self.spent: dict[str, Decimal] = {}  # what people bought for, per currency
         self.random = random.Random(str(self.behaviour.seed))
         self.dispatcher = Dispatcher(lambda: self.behaviour, self.happen, self._encode)
         self.stopping = asyncio.Event()
@@ -164,6 +166,7 @@ class Sandbox:
         self.windows.clear()
         self.blocks.clear()
         self.happened.clear()
+        self.spent.clear()
         self.random = random.Random(str(self.behaviour.seed))
         self.journal.clear()
         self.save_config()
@@ -181,6 +184,7 @@ class Sandbox:
             "duplicates": self.ledger.duplicates,
             "people": people,
             "people_by_channel": by_channel,
+            "spent": {currency: str(amount) for currency, amount in self.spent.items()},
             "webhooks": {
                 "sent": counts["sent"],
                 "retried": counts["retried"],
@@ -197,6 +201,9 @@ class Sandbox:
 
     def happen(self, event: Event) -> None:
         self.happened[event.channel, event.effect] += 1
+        if event.effect == "bought":
+            currency = event.payload["currency"]
+            self.spent[currency] = self.spent.get(currency, Decimal(0)) + Decimal(event.payload["amount"])
         if event.channel == "whatsapp" and event.kind == "inbound":
             self.windows[event.account, event.address] = time.time()
             self.journal.write({"k": "w", "s": event.account, "r": event.address, "t": time.time()})
@@ -248,6 +255,7 @@ class Sandbox:
             "rejected": self.ledger.rejected,
             "throttled": self.ledger.throttled,
             "happened": [(channel, effect, number) for (channel, effect), number in self.happened.items()],
+            "spent": {currency: str(amount) for currency, amount in self.spent.items()},
             "webhooks": self.dispatcher.counts,
             "pending": self.dispatcher.waiting(),
         }
@@ -270,6 +278,7 @@ class Sandbox:
             self.ledger.rejected = {provider: Counter(codes) for provider, codes in kept["rejected"].items()}
             self.ledger.throttled.update(kept["throttled"])
             self.happened.update({(channel, effect): number for channel, effect, number in kept["happened"]})
+            self.spent = {currency: Decimal(amount) for currency, amount in kept.get("spent", {}).items()}
             self.dispatcher.counts.update(kept["webhooks"])
             for at, event in kept["pending"]:
                 self.dispatcher.schedule(Event(**event), at)

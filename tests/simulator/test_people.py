@@ -1,4 +1,5 @@
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
@@ -109,7 +110,10 @@ class TestActs:
         assert (by_phone["phone"], by_phone["amount"], by_phone["currency"]) == (ASHA, "49.90", "EUR")
         assert any(order.get("email") == "ana@example.com" for order in bought)
         assert {posted.headers["Authorization"] for posted in listening.at("/shop")} == {"Bearer k-1"}
-        assert (await client.stats())["people"]["bought"] == 2
+        stats = await client.stats()
+        assert stats["people"]["bought"] == 2
+        amounts = {order["order_id"]: Decimal(order["amount"]) for order in bought}
+        assert stats["spent"] == {"EUR": str(sum(amounts.values()))}
 
     async def test_outcomes_are_counted_per_person_and_channel(self, client: Client) -> None:
         await client.script(ASHA, "read")
