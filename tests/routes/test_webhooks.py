@@ -55,11 +55,18 @@ class Endpoint:
             return list((await session.execute(query)).scalars())
 
 
+both_ways = pytest.mark.parametrize("endpoint", ["router", "shortcut"], indirect=True)
+
+
 @pytest.fixture
-async def endpoint(sessions: Sessions, tenant: Tenant, settings: Settings) -> AsyncIterator[Endpoint]:
+async def endpoint(
+    request: pytest.FixtureRequest, sessions: Sessions, tenant: Tenant, settings: Settings
+) -> AsyncIterator[Endpoint]:
     app = FastAPI()
     problems.install(app)
     app.include_router(webhooks.router)
+    if getattr(request, "param", "shortcut") == "shortcut":
+        app.add_middleware(webhooks.WebhookShortcut)
     client = provider_client(concurrency=1, timeout_seconds=1)
     senders = Senders(settings, client, Vault(settings.keys))
     async with WebhookIntake(sessions, senders) as intake:
@@ -72,6 +79,7 @@ async def endpoint(sessions: Sessions, tenant: Tenant, settings: Settings) -> As
 
 
 class TestReceiveWhatsApp:
+    @both_ways
     async def test_a_signed_report_is_stored_with_the_raw_payload(self, endpoint: Endpoint) -> None:
         setting = await endpoint.whatsapp()
         reference = uuid4()
@@ -131,6 +139,7 @@ class TestReceiveWhatsApp:
         assert (await endpoint.post(providers.whatsapp_post(setting.id, value))).status_code == 200
         assert len(await endpoint.stored()) == 1
 
+    @both_ways
     async def test_without_an_id_the_account_in_the_body_finds_the_setting(self, endpoint: Endpoint) -> None:
         setting = await endpoint.whatsapp()
         value = providers.whatsapp_value(setting.account, statuses=[providers.whatsapp_status("x", "sent")])
@@ -198,6 +207,7 @@ class TestReceiveWhatsApp:
         assert (await endpoint.post(providers.whatsapp_raw(setting.id, b'{"entry":[]}'))).status_code == 200
         assert await endpoint.stored() == []
 
+    @both_ways
     @pytest.mark.parametrize("settings_id", [str(uuid4()), "not-an-id", "%00"])
     async def test_an_unknown_setting_is_not_found(self, endpoint: Endpoint, settings_id: str) -> None:
         answer = await endpoint.post(providers.whatsapp_raw(settings_id, b"{}"))
@@ -207,6 +217,7 @@ class TestReceiveWhatsApp:
         setting = await endpoint.twilio()
         assert (await endpoint.post(providers.whatsapp_raw(setting.id, b"{}"))).status_code == 404
 
+    @both_ways
     @pytest.mark.parametrize("chunked", [False, True])
     async def test_a_body_beyond_the_limit_is_refused(self, endpoint: Endpoint, chunked: bool) -> None:
         setting = await endpoint.whatsapp()
@@ -261,6 +272,7 @@ class TestReceiveSms:
         (event,) = await endpoint.stored()
         assert (event.kind, event.event_json["reference"]) == ("failed", str(reference))
 
+    @both_ways
     async def test_a_changed_reference_breaks_the_signature(self, endpoint: Endpoint) -> None:
         setting = await endpoint.twilio()
         fields = providers.twilio_status(setting.account, "SM1", "delivered")

@@ -1,0 +1,92 @@
+import asyncio
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from app.db import Sessions, create_engine
+from app.errors import Malformed
+from app.models import Tenant, WebhookEvent
+from app.services.webhooks import NotStored
+from app.services.webhooks.writer import GroupWriter
+
+
+def row(tenant: Tenant, settings_id: UUID, key: str = "") -> bytes:
+    return orjson.dumps(
+        {
+            "id": uuid4(),
+            "tenant_id": tenant.id,
+            "settings_id": settings_id,
+            "channel": "sms",
+            "provider": "twilio",
+            "kind": "sent",
+            "event": {"key": key},
+            "payload": {},
+            "occurred_at": "2026-01-01T00:00:00Z",
+        }
+    )
+
+
+async def count(sessions: Sessions, tenant: Tenant) -> int:
+    async with sessions.begin(tenant.id) as session:
+        return int((await session.execute(select(func.count(col(WebhookEvent.id))))).scalar_one())
+
+
+class TestGroupWriter:
+    async def test_rows_are_committed_when_write_returns(self, sessions: Sessions, tenant: Tenant) -> None:
+        async with GroupWriter(sessions) as writer:
+            for expected in range(1, 4):
+                await writer.write([row(tenant, uuid4())])
+                assert await count(sessions, tenant) == expected
+
+    async def test_more_than_one_group_holds_is_written_in_several(self, sessions: Sessions, tenant: Tenant) -> None:
+        async with GroupWriter(sessions) as writer:
+            await asyncio.gather(*(writer.write([row(tenant, uuid4()) for _ in range(7)]) for _ in range(200)))
+        assert await count(sessions, tenant) == 1_400
+
+    async def test_a_request_larger_than_a_group_is_written_whole(self, sessions: Sessions, tenant: Tenant) -> None:
+        async with GroupWriter(sessions) as writer:
+            await writer.write([row(tenant, uuid4()) for _ in range(1_200)])
+        assert await count(sessions, tenant) == 1_200
+
+    async def test_leaving_writes_what_still_waits(self, sessions: Sessions, tenant: Tenant) -> None:
+        async with GroupWriter(sessions) as writer:
+            writes = [asyncio.create_task(writer.write([row(tenant, uuid4())])) for _ in range(50)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*writes)
+        assert await count(sessions, tenant) == 50
+
+    async def test_a_request_that_was_given_up_does_not_disturb_the_others(
+        self, sessions: Sessions, tenant: Tenant
+    ) -> None:
+        async with GroupWriter(sessions) as writer:
+            given_up = asyncio.create_task(writer.write([row(tenant, uuid4())]))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            await writer.write([row(tenant, uuid4())])
+        assert given_up.cancelled()
+
+    async def test_a_value_that_cannot_be_stored_fails_only_its_own_request(
+        self, sessions: Sessions, tenant: Tenant
+    ) -> None:
+        async with GroupWriter(sessions) as writer:
+            requests = [row(tenant, uuid4()), row(tenant, uuid4(), "\0"), row(tenant, uuid4())]
+            results = await asyncio.gather(*(writer.write([one]) for one in requests), return_exceptions=True)
+        assert [type(result) for result in results] == [type(None), Malformed, type(None)]
+        assert await count(sessions, tenant) == 2
+
+    async def test_a_database_that_does_not_answer_has_the_provider_deliver_again(self, tenant: Tenant) -> None:
+        engine = create_engine("postgresql://relay@/relay?host=/nowhere", pool_size=1)
+        async with GroupWriter(Sessions(engine)) as writer:
+            for _ in range(2):  # and it goes on taking requests
+                with pytest.raises(NotStored):
+                    await writer.write([row(tenant, uuid4())])
+        await engine.dispose()
+
+    async def test_a_closed_writer_takes_nothing(self, sessions: Sessions, tenant: Tenant) -> None:
+        async with GroupWriter(sessions) as writer:
+            await writer.write([])
+        with pytest.raises(NotStored):
+            await writer.write([row(tenant, uuid4())])
