@@ -47,7 +47,7 @@ def describe(app: FastAPI) -> None:
                     if "security" in operation:
                         names = HEADERS if method == "post" else {"X-Tenant-Id": HEADERS["X-Tenant-Id"]}
                         operation.setdefault("parameters", []).extend(_header(*item) for item in names.items())
-                    operation.setdefault("operationId", f"{method} {path}")
+                    operation["tags"] = [tag.capitalize() for tag in operation["tags"]]
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             for model in (Problem, FieldProblem):
                 schemas.setdefault(model.__name__, model.model_json_schema(ref_template="#/components/schemas/{model}"))

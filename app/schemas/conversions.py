@@ -11,8 +11,16 @@ from app.models import Conversion
 from app.schemas.base import Body, Reply, UtcTime
 
 Currency = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-Amount = Annotated[Decimal, PlainSerializer(lambda value: format(value, "f"), return_type=str)]
 CENTS = Decimal("0.01")
+
+
+def _written(amount: Decimal) -> str:
+    """With at least two decimals and no further zeros: `49.90`, `0.0125`."""
+    plain = amount.normalize()
+    return format(plain.quantize(CENTS) if plain == plain.quantize(CENTS) else plain, "f")
+
+
+Amount = Annotated[Decimal, PlainSerializer(_written, return_type=str)]
 
 
 class ConversionCreate(Body):
@@ -40,14 +48,7 @@ class ConversionRead(Reply):
 
     @classmethod
     def of(cls, row: Conversion) -> Self:
-        plain = row.amount.normalize()
-        return cls.model_validate(
-            {
-                **row.model_dump(),
-                "amount": max(plain, plain.quantize(CENTS), key=lambda value: -int(value.as_tuple().exponent)),
-                "occurred_at": row.revenue_at_utc,
-            }
-        )
+        return cls.model_validate({**row.model_dump(), "occurred_at": row.revenue_at_utc})
 
 
 CREATE_EXAMPLE = {
