@@ -110,7 +110,7 @@ class Outbox:
         results: list[tuple[Outgoing, Receipt | SendError]] = []
         unexpected: BaseException | None = None
         for item, answer in zip(outgoing, answers, strict=True):
-            if isinstance(answer, BaseException):
+            if not isinstance(answer, Receipt | SendError):
                 unexpected = answer
                 answer = OutcomeUnknown(f"Unexpected {type(answer).__name__} while sending.")
             results.append((item, answer))
