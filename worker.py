@@ -159,7 +159,7 @@ async def _until_signalled(settings: Settings) -> None:
 
 
 def main() -> None:
-    settings = resolve(load_settings())
+    settings = resolve(load_settings(sends=True))
     logs.configure(settings)
 
     uvloop.run(_until_signalled(settings))

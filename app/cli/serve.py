@@ -27,7 +27,7 @@ def api() -> None:
 
 def worker() -> None:
     """Run one worker alone, until it is told to stop; it drains first."""
-    require_master_keys(resolve(load_settings()))
+    require_master_keys(resolve(load_settings(sends=True)))
     import worker as program  # loads the workflows and every provider: too much for the other commands
 
     program.main()

@@ -31,7 +31,7 @@ def platform_settings(*, simulator: bool, data_dir: Path | None = None) -> Setti
         for provider in PROVIDER_BASE_URLS:
             if not getattr(given, f"{provider}_base_url"):
                 os.environ[f"RELAY_{provider.upper()}_BASE_URL"] = f"http://127.0.0.1:{given.simulator_port}"
-    return load_settings()
+    return load_settings(sends=True)
 
 
 def child_environment(settings: Settings, *, simulator: bool) -> dict[str, str]:
