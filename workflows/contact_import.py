@@ -27,9 +27,7 @@ class ImportWorkflow:
                     return result
         except ActivityError as error:
             # cancelled, or beyond repeating: the import must not look as if it still ran
-            words = (
-                "The import was cancelled." if is_cancelled_exception(error) else f"The import stopped: {error.cause}"
-            )
+            words = "was cancelled" if is_cancelled_exception(error) else f"stopped: {error.cause}"
             failed = ImportFailed(tenant_id=input.tenant_id, import_id=input.import_id, error=f"The import {words}.")
             result = await workflow.execute_activity_method(ImportActivities.fail_import, failed, **DATABASE)
             workflow.set_current_details(describe(result))
