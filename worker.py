@@ -30,7 +30,7 @@ from app.resolver import Resolver
 from app.secrets import Vault
 from app.services.senders import Senders
 from app.services.sending import Renderer
-from app.settings import Settings, load_settings
+from app.settings import Settings, load_settings, require_sandbox
 from app.starter import Starter
 from app.temporal import Workflows
 from app.tokens import UnsubscribeTokens
@@ -159,7 +159,7 @@ async def _until_signalled(settings: Settings) -> None:
 
 
 def main() -> None:
-    settings = resolve(load_settings(sends=True))
+    settings = resolve(require_sandbox(load_settings()))
     logs.configure(settings)
 
     uvloop.run(_until_signalled(settings))

@@ -119,20 +119,21 @@ def parse_master_keys(text: str) -> dict[str, bytes]:
     return keys
 
 
-def load_settings(*, sends: bool = False, **overrides: object) -> Settings:
-    """Read the settings, or stop the process with one line that names what is wrong.
-
-    A process that `sends` refuses a shortened day when no provider was moved off its real address: it would write to
-    real people every few seconds.
-    """
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings, or stop the process with one line that names what is wrong."""
     try:
-        settings = Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problem = error.errors()[0]
         name = "RELAY_" + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
         sys.exit(f"relay: {name + ': ' if name else ''}{message}")
-    if sends and settings.day_seconds < REAL_DAY_SECONDS and not settings.moved_providers:
+
+
+def require_sandbox(settings: Settings) -> Settings:
+    """For what sends: stop the process when a day is shortened and no provider was moved off its real address, because
+    it would write to real people every few seconds."""
+    if settings.day_seconds < REAL_DAY_SECONDS and not settings.moved_providers:
         sys.exit(
             f"relay: RELAY_DAY_SECONDS={settings.day_seconds}: a day may be shortened only in the sandbox; point at "
             f"least one RELAY_<PROVIDER>_BASE_URL at a simulator, or leave it at {REAL_DAY_SECONDS}"

@@ -3,7 +3,7 @@
 import uvicorn
 
 from app.embedded import require_master_keys, resolve
-from app.settings import load_settings
+from app.settings import load_settings, require_sandbox
 
 CLOSE_SECONDS = 10  # what open requests get to finish after SIGTERM
 
@@ -27,7 +27,7 @@ def api() -> None:
 
 def worker() -> None:
     """Run one worker alone, until it is told to stop; it drains first."""
-    require_master_keys(resolve(load_settings(sends=True)))
+    require_master_keys(resolve(require_sandbox(load_settings())))
     import worker as program  # loads the workflows and every provider: too much for the other commands
 
     program.main()

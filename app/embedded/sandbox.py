@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.settings import PROVIDER_BASE_URLS, Settings, load_settings
+from app.settings import PROVIDER_BASE_URLS, Settings, load_settings, require_sandbox
 
 
 class _Given(BaseSettings):
@@ -31,7 +31,7 @@ def platform_settings(*, simulator: bool, data_dir: Path | None = None) -> Setti
         for provider in PROVIDER_BASE_URLS:
             if not getattr(given, f"{provider}_base_url"):
                 os.environ[f"RELAY_{provider.upper()}_BASE_URL"] = f"http://127.0.0.1:{given.simulator_port}"
-    return load_settings(sends=True)
+    return require_sandbox(load_settings())
 
 
 def child_environment(settings: Settings, *, simulator: bool) -> dict[str, str]:
