@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.status import Channel, MessageStatus
 
 _COLUMNS = """
-    SELECT m.id, m.contact_id, m.campaign_id, m.step, m.channel, m.status, m.address, m.provider_message_id,
+    SELECT m.id, m.fallback_of, m.contact_id, m.campaign_id, m.step, m.channel, m.status, m.address, m.provider_message_id,
            m.sent_at, m.delivered_at, m.read_at, m.clicked_at
     FROM messages m
 """
@@ -87,6 +87,7 @@ class Sent:
     """A message of ours as it stands, locked."""
 
     id: UUID
+    fallback_of: UUID | None
     contact_id: UUID
     campaign_id: UUID | None
     step: int
@@ -98,6 +99,11 @@ class Sent:
     delivered_at: datetime | None
     read_at: datetime | None
     clicked_at: datetime | None
+
+    @property
+    def root_id(self) -> UUID:
+        """The single send it belongs to: the message that it is, or that fell back to it."""
+        return self.fallback_of or self.id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

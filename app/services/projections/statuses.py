@@ -146,7 +146,7 @@ async def _wake_failed(
         effects.add(WakeSequence(input, DeliveryFailed(step=message.step)), failed[id])
     for id, event_ids in failed.items():
         if messages[id].campaign_id is None:
-            effects.add(WakeMessage(MessageInput(tenant_id=tenant_id, message_id=id)), event_ids)
+            effects.add(WakeMessage(MessageInput(tenant_id=tenant_id, message_id=messages[id].root_id)), event_ids)
 
 
 async def _note_resolved(
@@ -170,12 +170,12 @@ async def _note_resolved(
         if change.was is MessageStatus.UNKNOWN:
             effects.facts.append(_resolved(fact_id, proof, messages[id]))
             if messages[id].campaign_id is None:
-                effects.add(WakeMessage(MessageInput(tenant_id=tenant_id, message_id=id)), [proof.id])
+                effects.add(WakeMessage(MessageInput(tenant_id=tenant_id, message_id=messages[id].root_id)), [proof.id])
         elif messages[id].campaign_id is None:
             proofs[fact_id] = id, proof
     for fact_id in await events.known(session, tenant_id, list(proofs)):
         id, proof = proofs[fact_id]
-        effects.add(WakeMessage(MessageInput(tenant_id=tenant_id, message_id=id)), [proof.id])
+        effects.add(WakeMessage(MessageInput(tenant_id=tenant_id, message_id=messages[id].root_id)), [proof.id])
 
 
 def _resolved(fact_id: UUID, proof: StoredEvent, message: Sent) -> Fact:
