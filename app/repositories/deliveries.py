@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.status import Channel, MessageStatus
 
 _COLUMNS = """
-    SELECT m.id, m.fallback_of, m.contact_id, m.campaign_id, m.step, m.channel, m.status, m.address, m.provider_message_id,
-           m.sent_at, m.delivered_at, m.read_at, m.clicked_at
+    SELECT m.id, m.fallback_of, m.contact_id, m.campaign_id, m.step, m.channel, m.status, m.address,
+           m.provider_message_id, m.sent_at, m.delivered_at, m.read_at, m.clicked_at
     FROM messages m
 """
 # Locked in the order of their ids, so that two relays with reports on the same messages do not wait for each other.
@@ -140,6 +140,7 @@ async def _lock(
     return [
         Sent(
             id=row.id,
+            fallback_of=row.fallback_of,
             contact_id=row.contact_id,
             campaign_id=row.campaign_id,
             step=row.step,
