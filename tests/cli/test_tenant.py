@@ -1,0 +1,51 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.db import Sessions
+from app.errors import Unauthenticated
+from app.models import Role
+from app.services.api_keys import ApiKeys
+
+
+def relay(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "RELAY_DATABASE_URL": database_url}
+    command = [sys.executable, "-m", "app.cli", "tenant", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+class TestCreate:
+    async def test_prints_what_a_program_needs(self, database_url: str, sessions: Sessions) -> None:
+        done = relay(database_url, "create", "--name", "Loja do Zé", "--default-region", "pt", "--json")
+        assert done.returncode == 0, done.stderr
+        made = json.loads(done.stdout)
+        assert set(made) == {"tenant_id", "slug", "api_key"}
+        principal = await ApiKeys(sessions).principal(made["api_key"])
+        assert (str(principal.tenant.id), principal.tenant.slug) == (made["tenant_id"], made["slug"])
+        assert (principal.role, principal.tenant.default_region) == (Role.OWNER, "PT")
+
+    def test_a_bad_value_is_one_line(self, database_url: str) -> None:
+        done = relay(database_url, "create", "--name", "x", "--timezone", "Mars/Base")
+        assert done.returncode == 1
+        assert done.stderr.splitlines() == ["relay: 'Mars/Base' is not an IANA time zone such as Europe/Lisbon."]
+
+    def test_a_database_that_is_away_is_one_line(self) -> None:
+        done = relay("postgresql://relay@/relay?host=/nonexistent", "create", "--name", "x")
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+
+
+class TestKeys:
+    async def test_a_key_is_made_for_a_role_and_revoked(self, database_url: str, sessions: Sessions) -> None:
+        slug = json.loads(relay(database_url, "create", "--name", "Keys", "--json").stdout)["slug"]
+        wanted = ("create-key", "--tenant", slug, "--name", "reports", "--role", "viewer", "--json")
+        made = json.loads(relay(database_url, *wanted).stdout)
+        assert (await ApiKeys(sessions).principal(made["api_key"])).role is Role.VIEWER
+        assert relay(database_url, "revoke-key", "--tenant", slug, "--prefix", made["prefix"]).returncode == 0
+        with pytest.raises(Unauthenticated):
+            await ApiKeys(sessions).principal(made["api_key"])
+        again = relay(database_url, "revoke-key", "--tenant", slug, "--prefix", made["prefix"])
+        assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
