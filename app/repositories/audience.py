@@ -31,12 +31,18 @@ _MARK_ARMED = text(
     "UPDATE campaign_recipients SET armed_at = now() "
     "WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids) AND armed_at IS NULL"
 )
+# A failed delivery may have started one before its page was armed, or again after it had ended.
 _OPEN_SEQUENCES = text(
     """
-    SELECT contact_id FROM campaign_recipients
-    WHERE campaign_id = :campaign_id AND contact_id > :after AND ended_at IS NULL
-      AND (armed_at IS NOT NULL OR step > 0)
-    ORDER BY contact_id LIMIT :size
+    SELECT r.contact_id FROM campaign_recipients r
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (SELECT FROM messages m WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id
+                       AND m.direction = 'out' AND m.status = 'failed') AS woken
+    ) w
+    WHERE r.campaign_id = :campaign_id AND r.contact_id > :after
+      AND ((r.ended_at IS NULL AND (r.armed_at IS NOT NULL OR r.step > 0 OR w.woken))
+           OR (r.state IN ('pending', 'held', 'queued') AND w.woken))
+    ORDER BY r.contact_id LIMIT :size
     """
 )
 _HELD_BY_PAUSE = text(
