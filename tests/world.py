@@ -180,8 +180,13 @@ class World:
 
     async def launch(self, **options: Any) -> Campaign:
         campaign = await self.make_campaign(**options)
-        await self.workflows.start_campaign(CampaignInput(tenant_id=self.tenant.id, campaign_id=campaign.id))
+        await self.start(campaign)
         return campaign
+
+    async def start(self, campaign: Campaign, scheduled_at: datetime | None = None) -> None:
+        await self.workflows.start_campaign(
+            CampaignInput(tenant_id=self.tenant.id, campaign_id=campaign.id, scheduled_at=scheduled_at)
+        )
 
     async def steer(self, campaign: Campaign, to: CampaignStatus) -> None:
         """Pause, resume or cancel, as the API does it."""
@@ -256,15 +261,50 @@ class World:
         )
         return [(step, channel, accepted[str(id)]) for id, step, channel in rows if str(id) in accepted]
 
-    async def ended(self, campaign: Campaign) -> None:
-        """Wait until the campaign's workflow is over."""
+    async def ended(self, campaign: Campaign) -> dict[str, Any]:
+        """Wait until the campaign's workflow is over; its result."""
         handle = self.client.get_workflow_handle(campaign_workflow_id(self.tenant.id, campaign.id))
-        await asyncio.wait_for(handle.result(), WAIT_SECONDS)
+        result: dict[str, Any] = await asyncio.wait_for(handle.result(), WAIT_SECONDS)
+        return result
+
+    async def runs(self, campaign: Campaign) -> int:
+        """How often the campaign's workflow began, continue-as-new counted in."""
+        id = campaign_workflow_id(self.tenant.id, campaign.id)
+        return (await self.client.count_workflows(f"WorkflowId = '{id}'")).count
 
     async def open_workflows(self, campaign: Campaign) -> int:
-        return (
-            await self.client.count_workflows(f"CampaignId = '{campaign.id}' AND ExecutionStatus = 'Running'")
-        ).count
+        query = f"CampaignId = '{campaign.id}' AND ExecutionStatus = 'Running'"
+        return (await self.client.count_workflows(query)).count
+
+    async def until_closed(self, campaign: Campaign) -> None:
+        """Wait until no workflow of the campaign is open. The engine lists an end a moment after it."""
+
+        async def none_left() -> bool:
+            return await self.open_workflows(campaign) == 0
+
+        await self.eventually(none_left, "no open workflow of the campaign")
+
+    async def until_over(self, campaign: Campaign, count: int) -> None:
+        """Wait until so many sequences of the campaign have ended."""
+        sql = "SELECT count(ended_at) FROM campaign_recipients WHERE campaign_id = :id"
+        await self.until(sql, (count,), id=campaign.id)
+
+    async def until_accepted(self, count: int) -> None:
+        """Wait until the simulator has at least so many of the tenant's messages."""
+
+        async def enough() -> bool:
+            return len(await self.accepted()) >= count
+
+        await self.eventually(enough, f"{count} messages accepted")
+
+    async def settle(self) -> None:
+        """Give what must not happen a moment to happen."""
+        await asyncio.sleep(1)
+
+    async def leave(self) -> None:
+        """End what is still open, so that no other test's worker goes on with it."""
+        async for found in self.client.list_workflows(f"TenantId = '{self.tenant.id}' AND ExecutionStatus = 'Running'"):
+            await self.client.get_workflow_handle(found.id, run_id=found.run_id).terminate()
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
         async with self.sessions.begin(self.tenant.id) as session:
@@ -336,8 +376,10 @@ async def world(
                     **changes,
                 }
             )
+            place = World(moved, sessions, client, tenant, simulator.url, http, webhooks)
             async with serving_api(moved, listener) if webhooks else nullcontext():
-                yield World(moved, sessions, client, tenant, simulator.url, http, webhooks)
+                yield place
+                await place.leave()
 
 
 class _Server(uvicorn.Server):
