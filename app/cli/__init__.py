@@ -4,6 +4,9 @@ import sys
 
 import typer
 
+from app.cli.campaign import campaign
+from app.cli.contacts import contacts
+from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.errors import CommandError
 from app.cli.migrate import migrate
@@ -22,11 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up)
+app.command()(demo)
 app.command()(migrate)
 app.command()(api)
 app.command()(worker)
 app.command()(doctor)
 app.add_typer(tenant)
+app.add_typer(contacts)
+app.add_typer(campaign)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def create(
         _, key = await api_keys.create(session, made.id, name="first", role=Role.OWNER)
         return {"tenant_id": str(made.id), "slug": made.slug, "api_key": key}
 
-    _show(_run(work), json)
+    _show(in_transaction(work), json)
 
 
 @tenant.command()
@@ -59,11 +59,11 @@ def create_key(
     """Make another API key. It is shown only this once."""
 
     async def work(session: AsyncSession) -> dict[str, str]:
-        owner = await _find(session, tenant)
+        owner = await find_tenant(session, tenant)
         row, key = await api_keys.create(session, owner.id, name=name, role=role)
         return {"tenant_id": str(owner.id), "prefix": row.prefix, "role": role.value, "api_key": key}
 
-    _show(_run(work), json)
+    _show(in_transaction(work), json)
 
 
 @tenant.command()
@@ -74,15 +74,15 @@ def revoke_key(
     """End an API key at once; every API process refuses it within five seconds."""
 
     async def work(session: AsyncSession) -> bool:
-        owner = await _find(session, tenant)
+        owner = await find_tenant(session, tenant)
         return await api_keys.revoke(session, owner.id, prefix)
 
-    if not _run(work):
+    if not in_transaction(work):
         raise CommandError(f"no live API key of this tenant begins with rk_{prefix}_")
     typer.echo(f"Revoked rk_{prefix}_…")
 
 
-async def _find(session: AsyncSession, reference: str) -> Tenant:
+async def find_tenant(session: AsyncSession, reference: str) -> Tenant:
     try:
         found = await tenant_rows.get(session, UUID(reference))
     except ValueError:
@@ -92,10 +92,10 @@ async def _find(session: AsyncSession, reference: str) -> Tenant:
     return found
 
 
-def _run(work: Work[T]) -> T:
+def in_transaction(work: Work[T]) -> T:
     """Do `work` in one system transaction of the database of these settings."""
 
-    async def in_transaction(url: str) -> T:
+    async def inside(url: str) -> T:
         engine = create_engine(url, pool_size=1)
         try:
             async with Sessions(engine).system() as session:
@@ -105,7 +105,7 @@ def _run(work: Work[T]) -> T:
 
     with database(load_settings()) as url:
         try:
-            return asyncio.run(in_transaction(url))
+            return asyncio.run(inside(url))
         except AppError as error:
             raise CommandError(error.detail) from error
         except DBAPIError as error:
