@@ -68,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router)
+    app.add_middleware(webhooks.WebhookShortcut)
     reference.describe(app)
     return app
 
@@ -95,7 +96,7 @@ async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             api_keys=ApiKeys(sessions),
         )
         async with WebhookIntake(sessions, senders) as intake:
-            app.state.settings, app.state.webhooks = settings, intake
+            app.state.webhooks = intake
             yield
     finally:
         await http.aclose()

@@ -42,7 +42,7 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            for path, operations in document["paths"].items():
+            for operations in document["paths"].values():
                 for method, operation in operations.items():
                     if "security" in operation:
                         names = HEADERS if method == "post" else {"X-Tenant-Id": HEADERS["X-Tenant-Id"]}
