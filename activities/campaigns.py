@@ -42,7 +42,9 @@ ARMED_AT_ONCE = 100
 STARTS_AT_ONCE = 8
 LONGEST_WAIT = timedelta(seconds=5)
 
-_BEGIN = text("UPDATE campaigns SET status = 'running' WHERE id = :id AND status = 'pending' RETURNING id")
+_BEGIN = text(
+    "UPDATE campaigns SET status = 'running' WHERE id = :id AND status = 'pending' AND launched_at <= :now RETURNING id"
+)
 _FINISH = text(
     """
     UPDATE campaigns
@@ -61,13 +63,15 @@ class CampaignActivities:
 
     @activity.defn
     async def begin_campaign(self, input: CampaignRef) -> CampaignPlan:
-        """Take the campaign from pending to running, unless it was cancelled or finished meanwhile."""
+        """Take the campaign from pending to running once its time has come, unless it was cancelled meanwhile."""
+        now = datetime.now(UTC)
         async with self.sessions.begin(input.tenant_id) as session:
-            await session.execute(_BEGIN, {"id": input.campaign_id})
+            await session.execute(_BEGIN, {"id": input.campaign_id, "now": now})
             campaign = await session.get_one(Campaign, input.campaign_id)
             plan = await sequence_plan(session, input.campaign_id, self.settings)
         return CampaignPlan(
             status=campaign.status.value,
+            starts_at=plan.launched_at if plan.launched_at > now else None,
             finished=campaign.finished_at is not None,
             has_followups=bool(plan.followups),
             name=campaign.name,

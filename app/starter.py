@@ -67,9 +67,7 @@ class Starter:
         match campaign.status:
             case CampaignStatus.PENDING:
                 await self.workflows.start_campaign(
-                    CampaignInput(
-                        tenant_id=campaign.tenant_id, campaign_id=campaign.id, scheduled_at=campaign.launched_at
-                    )
+                    CampaignInput(tenant_id=campaign.tenant_id, campaign_id=campaign.id)
                 )
             case CampaignStatus.PAUSED:
                 await self.workflows.signal_campaign(campaign.tenant_id, campaign.id, PAUSE)

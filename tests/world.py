@@ -183,10 +183,8 @@ class World:
         await self.start(campaign)
         return campaign
 
-    async def start(self, campaign: Campaign, scheduled_at: datetime | None = None) -> None:
-        await self.workflows.start_campaign(
-            CampaignInput(tenant_id=self.tenant.id, campaign_id=campaign.id, scheduled_at=scheduled_at)
-        )
+    async def start(self, campaign: Campaign) -> None:
+        await self.workflows.start_campaign(CampaignInput(tenant_id=self.tenant.id, campaign_id=campaign.id))
 
     async def steer(self, campaign: Campaign, to: CampaignStatus) -> None:
         """Pause, resume or cancel, as the API does it."""
@@ -371,7 +369,8 @@ async def world(
                     "whatsapp_cloud_base_url": simulator.url,
                     "twilio_base_url": simulator.url,
                     "sendgrid_base_url": simulator.url,
-                    "public_url": f"http://127.0.0.1:{listener.getsockname()[1]}",
+                    # port 9 refuses: reports that nobody is to hear
+                    "public_url": f"http://127.0.0.1:{listener.getsockname()[1] if webhooks else 9}",
                     "temporal_address": client.service_client.config.target_host,
                     **changes,
                 }

@@ -59,9 +59,7 @@ class CampaignWorkflow:
 
     @workflow.run
     async def run(self, input: CampaignInput) -> CampaignResult:
-        await self._wait_for_schedule()
-        self.plan = await workflow.execute_activity_method(CampaignActivities.begin_campaign, self.ref, **DATABASE)
-        self._note(self.plan.status)
+        await self._begin()
         if not self.plan.finished and not self.cancelled:
             await self._launch()
         if self.leaving and not self.cancelled:
@@ -83,15 +81,20 @@ class CampaignWorkflow:
     def cancel(self) -> None:
         self.cancelled = True
 
-    async def _wait_for_schedule(self) -> None:
-        due_at = self.input.scheduled_at
-        if due_at is None or workflow.now() >= due_at:
-            return
-        self._show(f"Scheduled for {due_at:%Y-%m-%d %H:%M:%S} UTC.")
-        try:
-            await workflow.wait_condition(lambda: self.cancelled, timeout=due_at - workflow.now())
-        except TimeoutError:
-            return  # the instant has come
+    async def _begin(self) -> None:
+        """Wait for the scheduled time, and for the end of a pause; then take the campaign to running."""
+        while True:
+            self.plan = await workflow.execute_activity_method(CampaignActivities.begin_campaign, self.ref, **DATABASE)
+            self._note(self.plan.status)
+            if self.cancelled or self.plan.finished:
+                return
+            if self.plan.starts_at is not None:
+                self._show(f"Scheduled for {self.plan.starts_at:%Y-%m-%d %H:%M:%S} UTC.")
+                await self._wait_until(self.plan.starts_at, lambda: self.cancelled)
+            elif self.paused:
+                await self._wait_while_paused()
+            else:
+                return
 
     async def _launch(self) -> None:
         """All lanes until step 0 is over for everybody and everybody in play is armed."""

@@ -23,7 +23,6 @@ class Page:
 class CampaignInput:
     tenant_id: UUID
     campaign_id: UUID
-    scheduled_at: datetime | None = None
     # carried over by continue-as-new
     after_contact: UUID | None = None
     frozen: bool = False
@@ -49,9 +48,11 @@ class CampaignRef:
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignPlan:
-    """`finished`: step 0 and the arming were done by an earlier run; this one only carries out a command."""
+    """`starts_at` is in the future: ask again then. `finished`: step 0 and the arming were done by an earlier run; this
+    one only carries out a command."""
 
     status: str
+    starts_at: datetime | None = None
     finished: bool = False
     has_followups: bool = False
     name: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,7 +12,7 @@ from app.domain.status import CampaignStatus
 
 _CAMPAIGNS = text(
     """
-    SELECT id, tenant_id, status, launched_at FROM campaigns
+    SELECT id, tenant_id, status FROM campaigns
     WHERE workflow_started_at IS NULL AND status <> 'draft' AND updated_at < now() - :age
     ORDER BY updated_at LIMIT :size
     """
@@ -53,7 +53,6 @@ class WaitingCampaign:
     tenant_id: UUID
     id: UUID
     status: CampaignStatus
-    launched_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Unresolved:
 async def campaigns(session: AsyncSession, age: timedelta, size: int) -> Sequence[WaitingCampaign]:
     """Campaigns whose last change of state the engine was not told of."""
     rows = await session.execute(_CAMPAIGNS, {"age": age, "size": size})
-    return [WaitingCampaign(row.tenant_id, row.id, CampaignStatus(row.status), row.launched_at) for row in rows]
+    return [WaitingCampaign(row.tenant_id, row.id, CampaignStatus(row.status)) for row in rows]
 
 
 async def messages(session: AsyncSession, age: timedelta, size: int) -> Sequence[Waiting]:

@@ -141,7 +141,7 @@ async def _steer(relay: Resources, tenant: Tenant, campaign_id: UUID, to: Campai
 
 async def _launched(relay: Resources, tenant: Tenant, campaign: Campaign) -> CampaignRead:
     if campaign.status is CampaignStatus.PENDING and campaign.workflow_started_at is None:
-        input = CampaignInput(tenant_id=tenant.id, campaign_id=campaign.id, scheduled_at=campaign.launched_at)
+        input = CampaignInput(tenant_id=tenant.id, campaign_id=campaign.id)
         if await reached_engine(relay.workflows.start_campaign(input)):
             await _mark_started(relay, tenant, campaign.id)
     return await _shown(relay, tenant, campaign)

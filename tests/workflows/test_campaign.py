@@ -168,10 +168,24 @@ class TestCancel:
         await relay.add_contacts(3)
         at = datetime.now(UTC) + timedelta(hours=1)
         campaign = await relay.make_campaign(launched_at=at, scheduled_at_utc=at)
-        await relay.start(campaign, scheduled_at=at)
+        await relay.start(campaign)
         await relay.steer(campaign, CampaignStatus.CANCELLED)
         await relay.ended(campaign)
         assert await relay.accepted() == {}
+
+    async def test_a_scheduled_campaign_that_was_paused_and_resumed_still_waits_for_its_time(
+        self, relay: World
+    ) -> None:
+        await relay.add_contacts(3)
+        at = datetime.now(UTC) + timedelta(seconds=4)
+        campaign = await relay.make_campaign(launched_at=at, scheduled_at_utc=at)
+        await relay.steer(campaign, CampaignStatus.PAUSED)
+        await relay.steer(campaign, CampaignStatus.RUNNING)
+        assert await relay.accepted() == {}
+        await relay.until_status(campaign, CampaignStatus.DONE)
+        assert len(await relay.accepted()) == 3
+        rows = await relay.rows("SELECT min(sent_at) FROM messages WHERE campaign_id = :id", id=campaign.id)
+        assert rows[0][0] >= at
 
 
 class TestQuietHours:
