@@ -50,8 +50,9 @@ _HOLD = text(
 )
 _SETTLE = text(
     """
-    UPDATE messages SET status = :status, error_code = :code, error_detail = :detail, unresolved_since = NULL,
-           next_attempt_at = NULL, failed_at = CASE WHEN :status = 'failed' THEN now() END
+    UPDATE messages
+    SET status = CAST(:status AS text), error_code = :code, error_detail = :detail, unresolved_since = NULL,
+        next_attempt_at = NULL, failed_at = CASE WHEN CAST(:status AS text) = 'failed' THEN now() END
     WHERE id = :id AND status = 'unknown' RETURNING id
     """
 )
@@ -68,8 +69,8 @@ class Resolver:
         while not stop.is_set():
             try:
                 await self.resolve_due()
-            except (RPCError, SQLAlchemyError, SendError) as error:
-                logger.warning("resolving unknown sends is tried again: {}", type(error).__name__)
+            except (RPCError, SQLAlchemyError) as error:
+                logger.warning("resolving unknown sends is tried again: {!r}", error)
             try:
                 await asyncio.wait_for(stop.wait(), EVERY_SECONDS)
             except TimeoutError:
@@ -82,7 +83,10 @@ class Resolver:
                 session, first_look=min(FIRST_LOOK, self.deadline), stale=self.stale, size=BATCH
             )
         for item in due:
-            await self._resolve(item.tenant_id, item.id, item.status)
+            try:
+                await self._resolve(item.tenant_id, item.id, item.status)
+            except SendError as error:  # its sender can't be used now; the others need not wait for that
+                logger.warning("message {} stays unknown: {}", item.id, error.detail)
         return len(due)
 
     async def _resolve(self, tenant_id: UUID, message_id: UUID, status: str) -> None:

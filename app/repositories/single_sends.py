@@ -37,8 +37,9 @@ _FALL_BACK = text(
 )
 _SETTLE = text(
     """
-    UPDATE messages SET status = :status, error_code = :code, error_detail = :detail, next_attempt_at = NULL,
-           unresolved_since = CASE WHEN :status = 'unknown' THEN unresolved_since END
+    UPDATE messages
+    SET status = CAST(:status AS text), error_code = :code, error_detail = :detail, next_attempt_at = NULL,
+        unresolved_since = CASE WHEN CAST(:status AS text) = 'unknown' THEN unresolved_since END
     WHERE id = :id AND status = ANY(:sources)
     """
 )
