@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from app.cli import app as program
 from app.domain.gate import CAMPAIGN_ENDED, RULES, STOPPED
 from app.domain.segment import parse_segment
 from app.domain.status import ALLOWED_MOVES, SuppressionReason
@@ -18,6 +19,8 @@ ARCHITECTURE = ROOT / "docs/architecture.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = {"postgres", "temporal", "temporal-ui", "api", "worker"}
 ONE_SHOTS = {"temporal-schema", "temporal-namespace", "migrate"}
+
+OF_THE_COMMANDS = {"RELAY_API_KEY", "RELAY_URL"}  # for clients of the API, which need no settings
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -81,8 +84,17 @@ class TestSettings:
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
     def test_no_page_names_a_setting_that_does_not_exist(self, page: Path) -> None:
-        known = {f"RELAY_{name.upper()}" for name in Settings.model_fields}
+        known = {f"RELAY_{name.upper()}" for name in Settings.model_fields} | OF_THE_COMMANDS
         assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]\b", page.read_text())) - known == set()
+
+
+class TestCommands:
+    def test_every_command_that_is_named_exists(self) -> None:
+        commands = {info.name or info.callback.__name__ for info in program.registered_commands if info.callback}
+        groups = {group.typer_instance.info.name for group in program.registered_groups if group.typer_instance}
+        for page in PAGES:
+            named = set(re.findall(r"(?:`|bin/|exec api |^)relay ([a-z]+)", page.read_text(), re.MULTILINE))
+            assert named - commands - groups == set(), page.name
 
 
 class TestMake:
