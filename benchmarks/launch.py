@@ -2,7 +2,8 @@
 
 Own PostgreSQL, engine, simulator (20 ms per request) and worker, each a process of its own, in a temporary directory.
 Prints JSON: `launch_per_second` from the start of the campaign's workflow to the last message that a provider accepted,
-the processor time of each part until then (arming, which runs beside it, included), and `armed_per_second` over the arming lane, which runs beside the launch and after it.
+the processor time of each part until then (arming, which runs beside it, included), and `armed_per_second` over the
+arming lane, which runs beside the launch and after it.
 """
 
 import asyncio

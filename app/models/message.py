@@ -35,8 +35,8 @@ class Conversation(TenantRow, table=True):
 
 
 class Message(LedgerRow, table=True):
-    """`unresolved_since` is set while a row is `sending`, or `unknown` with somebody still to find out: it alone carries
-    the index that finds rows a crash left behind, so that delivery receipts stay cheap updates."""
+    """`unresolved_since` is set while a row is `sending`, or `unknown` with somebody still to find out. It alone
+    carries the index that finds rows a crash left behind, so that delivery receipts stay cheap updates."""
 
     __tablename__ = "messages"
     __table_args__ = (

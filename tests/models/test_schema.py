@@ -112,7 +112,7 @@ class TestRowLevelSecurity:
                     "WHERE rolname IN (current_user, session_user, 'relay_app', 'relay_system')"
                 )
             )
-            rights: dict[str, bool] = {role: bypasses for role, bypasses in rows}
+            rights = {row[0]: row[1] for row in rows}
             assert (await session.execute(text("SELECT current_user"))).scalar_one() == "relay_app"
         assert set(rights.values()) == {False}
 
