@@ -311,7 +311,7 @@ async def _lease(
             wanted[choice.claim.channel] = wanted.get(choice.claim.channel, 0) + 1
     room: dict[str, int] = {}
     wait: timedelta | None = None
-    for channel, want in wanted.items():
+    for channel, want in sorted(wanted.items()):  # one order for all, or two leases of two channels wait in a circle
         sender = senders[Channel(channel)]
         lease = await rate_buckets.lease(
             session,
