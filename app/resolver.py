@@ -130,7 +130,7 @@ class Resolver:
             type=message.type,
             to=message.address,
             purpose=message.purpose,
-            content=message.payload_json,
+            content=message.payload_json.get("sent", message.payload_json),
         )
         since = message.unresolved_since or message.created_at
         try:

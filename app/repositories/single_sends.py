@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +22,8 @@ _CLAIM = text(
     """
     UPDATE messages SET status = 'sending', claim_token = :claim_token, attempts = attempts + 1,
            unresolved_since = now(), next_attempt_at = NULL, settings_id = :settings_id, provider = :provider,
-           address = :address, lang = :lang, template_name = :template_name
+           address = :address, lang = :lang, template_name = :template_name,
+           payload_json = payload_json || jsonb_build_object('sent', CAST(:sent AS jsonb))
     WHERE id = :id AND status = 'queued' RETURNING attempts
     """
 )
@@ -30,7 +32,7 @@ _FALL_BACK = text(
     INSERT INTO messages (id, tenant_id, conversation_id, contact_id, channel, direction, type, purpose, template_id,
                           template_name, lang, payload_json, status, fallback_of, workflow_started_at, meta_json)
     SELECT :id, tenant_id, conversation_id, contact_id, :channel, 'out', type, purpose, template_id, template_name,
-           lang, payload_json, 'queued', id, now(), meta_json
+           lang, payload_json - 'sent', 'queued', id, now(), meta_json
     FROM messages WHERE id = :root_id
     ON CONFLICT (id) DO NOTHING
     """
@@ -58,9 +60,12 @@ async def contact(session: AsyncSession, contact_id: UUID) -> Row[Any]:
     return (await session.execute(_CONTACT, {"contact_id": contact_id})).one()
 
 
-async def claim(session: AsyncSession, message_id: UUID, claim_token: UUID, **columns: Any) -> int | None:
-    """How often it was tried with this time, or None when another attempt has it."""
-    values = {"id": message_id, "claim_token": claim_token, **columns}
+async def claim(
+    session: AsyncSession, message_id: UUID, claim_token: UUID, *, sent: dict[str, Any], **columns: Any
+) -> int | None:
+    """How often it was tried with this time, or None when another attempt has it. `sent` is the rendered content: a
+    look-up at the provider finds the message by it."""
+    values = {"id": message_id, "claim_token": claim_token, "sent": orjson.dumps(sent).decode(), **columns}
     attempts: int | None = (await session.execute(_CLAIM, values)).scalar()
     return attempts
 

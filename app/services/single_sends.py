@@ -19,7 +19,16 @@ from app.errors import InvalidInput
 from app.models import Message, Tenant
 from app.repositories import outbox, rate_buckets, single_sends
 from app.services.senders import Sender
-from app.services.sending import ACCEPTED, Outgoing, Renderer, address_of, consent_of, contact_context, unrenderable
+from app.services.sending import (
+    ACCEPTED,
+    Outgoing,
+    Renderer,
+    address_of,
+    consent_of,
+    contact_context,
+    stored_payload,
+    unrenderable,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +164,7 @@ async def _claim(
         session,
         row.id,
         claim_token,
+        sent=stored_payload(rendered),
         settings_id=sender.settings_id,
         provider=sender.provider,
         address=address_of(contact, row.channel),
