@@ -193,7 +193,12 @@ class World:
         await self.workflows.signal_campaign(self.tenant.id, campaign.id, SIGNALS[to])
 
     async def send(self, contact: Contact, channel: Channel = Channel.WHATSAPP, **changes: Any) -> Message:
-        """A single message, as the API leaves it, and its workflow started. `payload` is its payload_json."""
+        """A single message, as the API leaves it, and its workflow started."""
+        message = await self.write_message(contact, channel, **changes)
+        await self.workflows.start_message(MessageInput(tenant_id=self.tenant.id, message_id=message.id))
+        return message
+
+    async def write_message(self, contact: Contact, channel: Channel = Channel.WHATSAPP, **changes: Any) -> Message:
         message = Message(
             **{
                 "id": new_id(),
@@ -212,7 +217,6 @@ class World:
         )
         async with self.sessions.begin(self.tenant.id) as session:
             session.add(message)
-        await self.workflows.start_message(MessageInput(tenant_id=self.tenant.id, message_id=message.id))
         return message
 
     async def outcome(self, message: Message) -> str:
