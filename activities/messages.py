@@ -1,6 +1,6 @@
 """What a single send has done: gate, claim, send and record, one channel after the other."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -48,7 +48,7 @@ class MessageActivities:
                 renderer=self.outbox.renderer,
                 claim_token=token,
                 unknown_deadline=self.unknown_deadline,
-                now=sending.utc_now(),
+                now=datetime.now(UTC),
             )
         if turn.outgoing is None:
             return SendMessageResult(
@@ -72,7 +72,7 @@ class MessageActivities:
 
             await persistently(self.sessions, input.tenant_id, write_sent)
             return SendMessageResult(outcome="sent", channel=channel)
-        refused = sending.not_sent(outgoing.id, answer, outgoing.attempts, sending.utc_now())
+        refused = sending.not_sent(outgoing.id, answer, outgoing.attempts, datetime.now(UTC))
 
         async def write_refused(session: AsyncSession) -> None:
             await outbox.mark_not_sent(session, [refused], token)
@@ -82,5 +82,5 @@ class MessageActivities:
         if isinstance(answer, ProviderMisconfigured):
             raise failures.sender_trouble(answer)
         outcome = OUTCOMES[refused.status]
-        until = sending.utc_now() + self.unknown_deadline if outcome == "unknown" else refused.next_at
+        until = datetime.now(UTC) + self.unknown_deadline if outcome == "unknown" else refused.next_at
         return SendMessageResult(outcome=outcome, channel=channel, reason=refused.code, hold_until=until)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from app.errors import OutcomeUnknown, SendError
 from app.repositories import outbox, rate_buckets
 from app.services import sending
 from app.services.senders import Senders
-from app.services.sending import LaunchedCampaign, Outgoing, Recorded, Renderer, Step
+from app.services.sending import Chooser, LaunchedCampaign, Outgoing, Recorded, Renderer, Step
 
 T = TypeVar("T")
 CHUNK = 100
@@ -80,7 +81,7 @@ class Outbox:
     async def _claim(
         self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID
     ) -> sending.Chunk:
-        now = sending.utc_now()
+        now = datetime.now(UTC)
         async with self.sessions.begin(campaign.tenant_id) as session:
             # a single step reads the state under a lock: a pause or resume then sees either all of its hold or none
             query = _STATUS_HELD_FAST if selection.contact_id else _STATUS
@@ -90,17 +91,11 @@ class Outbox:
             senders = await self.senders.defaults(session, campaign.tenant_id)
             first = senders.get(step.channels[0])
             size = min(CHUNK, rate_buckets.burst(first.per_second)) if first and first.per_second else CHUNK
-            return await sending.claim_chunk(
-                session,
-                campaign,
-                step,
-                await _candidates(session, selection, size),
-                status=status,
-                senders=senders,
-                renderer=self.renderer,
-                claim_token=claim_token,
-                now=now,
+            chooser = Chooser(
+                campaign=campaign, step=step, status=status, senders=senders, renderer=self.renderer, now=now
             )
+            candidates = await _candidates(session, selection, size)
+            return await sending.claim_chunk(session, chooser, candidates, claim_token=claim_token)
 
     async def send(
         self, outgoing: Sequence[Outgoing]
@@ -128,7 +123,7 @@ class Outbox:
 
         async def write(session: AsyncSession) -> Recorded:
             return await sending.record(
-                session, campaign, step, results, claim_token=claim_token, now=sending.utc_now()
+                session, campaign, step, results, claim_token=claim_token, now=datetime.now(UTC)
             )
 
         return await persistently(self.sessions, campaign.tenant_id, write)

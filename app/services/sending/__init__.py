@@ -1,0 +1,38 @@
+"""What may leave and how it looks: candidates through the gate, the next channel after a refusal, rendering, claiming
+and recording. The caller owns the transactions and does the HTTP in between.
+"""
+
+from app.services.sending.campaign import LaunchedCampaign, Step, load_campaign
+from app.services.sending.choosing import ACCEPTED, Choice, Chooser
+from app.services.sending.claiming import Chunk, Outgoing, claim_chunk
+from app.services.sending.recording import Recorded, not_sent, note_sender, record
+from app.services.sending.rendering import (
+    Renderer,
+    address_of,
+    consent_of,
+    contact_context,
+    stored_payload,
+    unrenderable,
+)
+
+__all__ = [
+    "ACCEPTED",
+    "Choice",
+    "Chooser",
+    "Chunk",
+    "LaunchedCampaign",
+    "Outgoing",
+    "Recorded",
+    "Renderer",
+    "Step",
+    "address_of",
+    "claim_chunk",
+    "consent_of",
+    "contact_context",
+    "load_campaign",
+    "not_sent",
+    "note_sender",
+    "record",
+    "stored_payload",
+    "unrenderable",
+]

@@ -1,0 +1,73 @@
+"""A launched campaign as the send path needs it, with its templates compiled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.domain.quiet_hours import QuietHours, resolve_quiet_hours
+from app.domain.status import Channel, Purpose
+from app.domain.template import CompiledTemplate, compile_template
+from app.errors import NotFound
+from app.models import Campaign, CampaignStep, Tenant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    position: int
+    channels: tuple[Channel, ...]
+    template_id: UUID
+    template_name: str
+    template: CompiledTemplate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchedCampaign:
+    """What does not change once a campaign is launched."""
+
+    tenant_id: UUID
+    id: UUID
+    purpose: Purpose
+    quiet_hours: QuietHours | None
+    variables: dict[str, Any]
+    tenant_name: str
+    tenant_timezone: str
+    tenant_lang: str
+    steps: Mapping[int, Step]
+
+
+async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCampaign:
+    """Raises NotFound. Compiles the templates, so keep the result."""
+    campaign = await session.get(Campaign, campaign_id)
+    if campaign is None:
+        raise NotFound(f"There is no campaign {campaign_id}.")
+    tenant = await session.get_one(Tenant, campaign.tenant_id)
+    rows = await session.scalars(
+        select(CampaignStep).where(col(CampaignStep.campaign_id) == campaign_id).order_by(col(CampaignStep.position))
+    )
+    fallbacks = [Channel(name) for name in campaign.fallback_order_json]
+    steps = {}
+    for row in rows:
+        first = row.channel or campaign.primary_channel
+        steps[row.position] = Step(
+            position=row.position,
+            channels=(first, *(channel for channel in [campaign.primary_channel, *fallbacks] if channel != first)),
+            template_id=row.template_id,
+            template_name=row.template_name,
+            template=compile_template(row.core_schema_json, lang=row.template_lang),
+        )
+    return LaunchedCampaign(
+        tenant_id=campaign.tenant_id,
+        id=campaign.id,
+        purpose=campaign.purpose,
+        quiet_hours=resolve_quiet_hours(campaign.quiet_hours_json, tenant.settings_json.get("quiet_hours")),
+        variables=campaign.variables_json,
+        tenant_name=tenant.name,
+        tenant_timezone=tenant.timezone,
+        tenant_lang=tenant.default_lang,
+        steps=steps,
+    )

@@ -1,0 +1,187 @@
+"""Which channel a recipient is written to: each in the step's order is asked at the gate, until one may send."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from app import ids
+from app.domain.gate import Decision, GateFacts, Verdict, decide
+from app.domain.status import CampaignStatus, Channel, MessageStatus, MessageType, RecipientState, StopReason
+from app.domain.template import Rendered
+from app.domain.zones import contact_zones
+from app.errors import InvalidInput
+from app.repositories import outbox
+from app.repositories.outbox import Candidate
+from app.services.senders import Sender
+from app.services.sending.campaign import LaunchedCampaign, Step
+from app.services.sending.rendering import (
+    Renderer,
+    address_of,
+    consent_of,
+    contact_context,
+    stored_payload,
+    unrenderable,
+)
+
+ACCEPTED = frozenset({MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.READ})
+
+
+@dataclass(slots=True)
+class Choice:
+    """Where the recipient stands now, why, and the message to claim if one may leave."""
+
+    standing: outbox.Standing
+    verdicts: list[outbox.Verdict] = field(default_factory=list)
+    withdrawn: dict[UUID, str] = field(default_factory=dict)  # queued messages that the gate refuses now, with why
+    claim: outbox.Claim | None = None
+    rendered: Rendered | None = None
+    stale: UUID | None = None  # a message that another attempt claimed and left
+    channel: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chooser:
+    """Decides the recipients of one step at one moment."""
+
+    campaign: LaunchedCampaign
+    step: Step
+    status: CampaignStatus
+    senders: Mapping[Channel, Sender]
+    renderer: Renderer
+    now: datetime
+
+    def choose(self, row: Candidate) -> Choice:
+        """The first channel of the step's order that the gate lets pass, or why none does."""
+        attempts: dict[str, str] = row.attempts or {}
+        choice = Choice(standing=outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED))
+        first_reason, failed = "", False
+        for channel in self.step.channels:
+            message_id = ids.outbox_id(self.campaign.id, row.contact_id, self.step.position, channel.value)
+            earlier = attempts.get(channel.value)
+            if earlier in {MessageStatus.FAILED, MessageStatus.SKIPPED}:
+                failed = failed or earlier == MessageStatus.FAILED
+                continue
+            if earlier is not None and earlier != MessageStatus.QUEUED:
+                return _already_out(choice, row.contact_id, channel, message_id, MessageStatus(earlier))
+            decision, rendered = self._ask(row, channel, message_id)
+            choice.channel = channel.value
+            choice.verdicts.append(self._verdict(row, channel, decision, message_id if rendered else None))
+            if rendered is not None:
+                choice.claim, choice.rendered = self._claim(row, channel, message_id, rendered), rendered
+                choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.QUEUED)
+                return choice
+            if decision.verdict is Verdict.HOLD:
+                choice.standing = _held(row, decision)
+                return choice
+            first_reason = first_reason or decision.reason
+            if earlier is not None:
+                choice.withdrawn[message_id] = decision.reason
+            if self._ends_everything(row):
+                break
+        state = RecipientState.FAILED if failed else RecipientState.SKIPPED
+        choice.standing = outbox.Standing(contact_id=row.contact_id, state=state, reason=first_reason)
+        return choice
+
+    def _ask(self, row: Candidate, channel: Channel, message_id: UUID) -> tuple[Decision, Rendered | None]:
+        """The gate's word, and the message when it may leave."""
+        lang = row.lang or self.campaign.tenant_lang
+        decision = decide(self._facts(row, channel, lang))
+        if decision.verdict is not Verdict.SEND:
+            return decision, None
+        context = {
+            **self.campaign.variables,
+            "contact": contact_context(row),
+            "tenant": {"name": self.campaign.tenant_name},
+        }
+        try:
+            rendered = self.renderer.render(
+                self.step.template,
+                channel,
+                lang,
+                context,
+                tenant_id=self.campaign.tenant_id,
+                contact_id=row.contact_id,
+                message_id=message_id,
+                purpose=self.campaign.purpose,
+            )
+        except InvalidInput as problem:
+            return unrenderable(decision, problem), None
+        return decision, rendered
+
+    def _facts(self, row: Candidate, channel: Channel, lang: str) -> GateFacts:
+        campaign = self.campaign
+        opt_in_at, opt_out_at, suppression = consent_of(row, channel)
+        has_template = channel is Channel.WHATSAPP and self.step.template.has_whatsapp_template(lang)
+        zones: tuple[str, ...] = ()
+        if campaign.quiet_hours:
+            zones = contact_zones(row.timezone, row.phone or "", campaign.tenant_timezone)
+        return GateFacts(
+            now=self.now,
+            channel=channel,
+            purpose=campaign.purpose,
+            campaign_status=self.status,
+            stop_reason=StopReason(row.stop_reason) if row.stop_reason else None,
+            contact_deleted=row.deleted_at is not None,
+            address=address_of(row, channel),
+            suppression=suppression,
+            opt_in_at=opt_in_at,
+            opt_out_at=opt_out_at,
+            has_sender=channel in self.senders,
+            message_type=MessageType.TEMPLATE if has_template else MessageType.TEXT,
+            has_template=has_template,
+            whatsapp_inbound_at=row.whatsapp_inbound_at,
+            quiet_hours=campaign.quiet_hours,
+            zones=zones,
+        )
+
+    def _verdict(self, row: Candidate, channel: Channel, decision: Decision, message_id: UUID | None) -> outbox.Verdict:
+        return outbox.Verdict(
+            contact_id=row.contact_id,
+            message_id=message_id,
+            step=self.step.position,
+            channel=channel.value,
+            verdict=decision.verdict.value,
+            reason=decision.reason,
+            hold_until=decision.hold_until,
+            inputs=decision.inputs,
+        )
+
+    def _claim(self, row: Candidate, channel: Channel, message_id: UUID, rendered: Rendered) -> outbox.Claim:
+        return outbox.Claim(
+            id=message_id,
+            contact_id=row.contact_id,
+            channel=channel.value,
+            type=rendered.type.value,
+            template_name=rendered.template_name or self.step.template_name,
+            lang=rendered.lang,
+            address=address_of(row, channel),
+            payload=stored_payload(rendered),
+            settings_id=self.senders[channel].settings_id,
+            provider=self.senders[channel].provider,
+        )
+
+    def _ends_everything(self, row: Candidate) -> bool:
+        """Reasons that hold on every channel, so that the others need not be asked."""
+        ended = self.status in {CampaignStatus.CANCELLED, CampaignStatus.FAILED}
+        return ended or bool(row.stop_reason or row.deleted_at)
+
+
+def _held(row: Candidate, decision: Decision) -> outbox.Standing:
+    return outbox.Standing(
+        contact_id=row.contact_id,
+        state=RecipientState.HELD,
+        reason=decision.reason,
+        hold_until=decision.hold_until,
+    )
+
+
+def _already_out(choice: Choice, contact_id: UUID, channel: Channel, message_id: UUID, status: MessageStatus) -> Choice:
+    """A message of this step is with a provider, or may be: there is nothing to decide."""
+    choice.channel = channel.value
+    if status in ACCEPTED:
+        choice.standing = outbox.Standing(contact_id=contact_id, state=RecipientState.SENT)
+    else:
+        choice.standing = outbox.Standing(contact_id=contact_id, state=RecipientState.QUEUED, reason="outcome_unknown")
+        choice.stale = message_id if status is MessageStatus.SENDING else None
+    return choice

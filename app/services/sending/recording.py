@@ -1,0 +1,124 @@
+"""What came of a chunk, written down: sent, unknown, failed for good, or queued for another try."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import uniform
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.channels.base import Receipt
+from app.domain.status import MessageStatus
+from app.errors import (
+    MessageRejected,
+    OutcomeUnknown,
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RateLimited,
+    SendError,
+)
+from app.repositories import outbox, rate_buckets
+from app.services.sending.campaign import LaunchedCampaign, Step
+from app.services.sending.claiming import Outgoing
+
+# A provider that names a passing reason for this very message is asked again this often; an outage is never counted.
+MAX_TRANSIENT_ATTEMPTS = 8
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What came of a chunk. `retry_at`: some go again then; `trouble`: their sender must be mended first."""
+
+    sent: int = 0
+    unknown: int = 0
+    failed: int = 0
+    retried: int = 0
+    retry_at: datetime | None = None
+    trouble: SendError | None = None
+
+
+async def record(
+    session: AsyncSession,
+    campaign: LaunchedCampaign,
+    step: Step,
+    results: Sequence[tuple[Outgoing, Receipt | SendError]],
+    *,
+    claim_token: UUID,
+    now: datetime,
+) -> Recorded:
+    """Write what the providers answered. Safe to repeat."""
+    outcome = Recorded()
+    accepted: dict[UUID, str] = {}
+    refused: list[outbox.NotSent] = []
+    contacts: dict[UUID, UUID] = {}
+    for outgoing, result in results:
+        contacts[outgoing.id] = outgoing.contact_id
+        if isinstance(result, Receipt):
+            accepted[outgoing.id] = result.provider_message_id
+        else:
+            refused.append(not_sent(outgoing.id, result, outgoing.attempts, now))
+            await note_sender(session, outgoing, result)
+            if isinstance(result, ProviderMisconfigured):
+                outcome.trouble = result
+    await outbox.mark_sent(session, accepted, [contacts[id] for id in accepted])
+    written = await outbox.mark_not_sent(session, refused, claim_token)
+    again: dict[UUID, datetime | None] = {}
+    for item in refused:
+        if item.id not in written:
+            continue
+        if item.status is MessageStatus.UNKNOWN:
+            outcome.unknown += 1
+        elif item.status is MessageStatus.FAILED:
+            outcome.failed += 1
+            again[contacts[item.id]] = None  # the next channel, at once
+        else:
+            outcome.retried += 1
+            again[contacts[item.id]] = item.next_at
+            if item.next_at and (outcome.retry_at is None or item.next_at < outcome.retry_at):
+                outcome.retry_at = item.next_at
+    await outbox.decide_again(session, campaign.id, step.position, again)
+    outcome.sent = len(accepted)
+    return outcome
+
+
+async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendError) -> None:
+    """What an answer means beyond its message: a limit slows the whole sender, a dead address is not used again."""
+    if isinstance(error, RateLimited) and not error.recipient_only:
+        await rate_buckets.block(
+            session,
+            tenant_id=outgoing.sender.tenant_id,
+            settings_id=outgoing.sender.settings_id,
+            length=error.retry_after or timedelta(seconds=1),
+        )
+    if isinstance(error, MessageRejected) and error.suppress:
+        await outbox.suppress(
+            session,
+            tenant_id=outgoing.sender.tenant_id,
+            channel=outgoing.sender.channel.value,
+            address=outgoing.message.to,
+            reason=error.suppress,
+            source=f"{outgoing.sender.provider} {error.provider_code}".strip(),
+        )
+
+
+def not_sent(message_id: UUID, error: SendError, attempts: int, now: datetime) -> outbox.NotSent:
+    """What becomes of a message after this answer: unknown, failed for good, or queued for another try."""
+    code, detail = error.provider_code or error.code, error.detail
+    if isinstance(error, OutcomeUnknown):
+        return outbox.NotSent(id=message_id, status=MessageStatus.UNKNOWN, code=code, detail=detail)
+    if isinstance(error, ProviderMisconfigured):  # waits for the mend; not the message's fault
+        return outbox.NotSent(id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now)
+    gave_up = attempts >= MAX_TRANSIENT_ATTEMPTS and isinstance(error, ProviderUnavailable) and error.provider_code
+    if not error.retryable or gave_up:
+        return outbox.NotSent(id=message_id, status=MessageStatus.FAILED, code=code, detail=detail)
+    return outbox.NotSent(
+        id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now + _pause(error, attempts)
+    )
+
+
+def _pause(error: SendError, attempts: int) -> timedelta:
+    """What the provider asks for, else doubling from half a second to a minute, spread a little."""
+    if error.retry_after is not None:
+        return error.retry_after
+    return timedelta(seconds=min(60.0, 0.5 * 2 ** min(attempts, 7)) * uniform(0.8, 1.2))
