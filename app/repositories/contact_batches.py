@@ -22,7 +22,7 @@ _BY_INDEX_ONLY = text("SELECT set_config('enable_seqscan', 'off', true)")
 
 _FIND_BY = """
     SELECT id, phone, email, last_import_id IS NOT DISTINCT FROM :import_id AS seen
-    FROM unnest(CAST(:wanted AS text[])) AS wanted(address) CROSS JOIN LATERAL (
+    FROM json_array_elements_text(CAST(:wanted AS json)) AS wanted(address) CROSS JOIN LATERAL (
         SELECT id, phone, email, last_import_id FROM contacts
         WHERE tenant_id = :tenant_id AND {column} = wanted.address AND deleted_at IS NULL
         OFFSET 0 FOR UPDATE
@@ -65,9 +65,9 @@ _UPSERT = text(
 _CONSENTS = text(
     """
     SELECT contact_id, channel, opt_in_at_utc, opt_out_at_utc
-    FROM unnest(CAST(:ids AS uuid[])) AS wanted(id) CROSS JOIN LATERAL (
+    FROM json_array_elements_text(CAST(:ids AS json)) AS wanted(id) CROSS JOIN LATERAL (
         SELECT contact_id, channel, opt_in_at_utc, opt_out_at_utc FROM consents
-        WHERE tenant_id = :tenant_id AND contact_id = wanted.id
+        WHERE tenant_id = :tenant_id AND contact_id = CAST(wanted.id AS uuid)
         OFFSET 0 FOR UPDATE
     ) AS found
     """
@@ -156,7 +156,7 @@ async def find(
     """The contacts with any of these addresses, oldest first, locked."""
     found = {}
     for statement, wanted in ((_FIND_BY_PHONE, phones), (_FIND_BY_EMAIL, emails)):
-        parameters = {"tenant_id": tenant_id, "import_id": import_id, "wanted": wanted}
+        parameters = {"tenant_id": tenant_id, "import_id": import_id, "wanted": orjson.dumps(wanted).decode()}
         for id, phone, email, seen in await session.execute(statement, parameters):
             found[id] = KnownContact(id, phone or "", email or "", seen)
     return [found[id] for id in sorted(found)]
@@ -175,7 +175,7 @@ async def upsert(session: AsyncSession, tenant_id: UUID, import_id: UUID, people
 
 async def consents_of(session: AsyncSession, tenant_id: UUID, ids: list[UUID]) -> list[ConsentTimes]:
     """The consents of these contacts, locked."""
-    rows = await session.execute(_CONSENTS, {"tenant_id": tenant_id, "ids": ids})
+    rows = await session.execute(_CONSENTS, {"tenant_id": tenant_id, "ids": orjson.dumps(ids).decode()})
     return [ConsentTimes(contact_id, Channel(channel), came, left) for contact_id, channel, came, left in rows]
 
 

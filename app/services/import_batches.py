@@ -30,6 +30,7 @@ WITHDRAWN = {
     Channel.SMS: SuppressionReason.STOP,
     Channel.EMAIL: SuppressionReason.UNSUBSCRIBE,
 }
+UNASKED = ConsentState()
 LIFTED = (SuppressionReason.STOP.value, SuppressionReason.UNSUBSCRIBE.value)
 
 
@@ -142,28 +143,26 @@ def _fold_consents(people: list[Person], states: dict[tuple[UUID, Channel], Cons
     """What the cells of this batch change, one entry per contact and channel."""
     found = Consents([], [], [])
     for person in people:
-        if not person.consents:
-            continue
-        before = {channel: states.get((person.id, channel), ConsentState()) for channel, _, _ in person.consents}
-        after, sources = dict(before), dict.fromkeys(before, SOURCE)
+        after: dict[Channel, tuple[ConsentState, str]] = {}
         for channel, cell, source in person.consents:
-            after[channel] = fold(after[channel], cell, now)
-            sources[channel] = source or SOURCE
-        for channel, state in after.items():
-            if state == before[channel]:
+            state = after[channel][0] if channel in after else states.get((person.id, channel), UNASKED)
+            after[channel] = fold(state, cell, now), source or SOURCE
+        for channel, (state, source) in after.items():
+            before = states.get((person.id, channel), UNASKED)
+            if state == before:
                 continue
             change = ConsentChange(
                 person.id,
                 channel,
-                "opted_in" if state.opt_out_at == before[channel].opt_out_at else "opted_out",
+                "opted_in" if state.opt_out_at == before.opt_out_at else "opted_out",
                 state.opt_in_at,
                 state.opt_out_at,
-                sources[channel],
+                source,
                 person.email if channel is Channel.EMAIL else person.phone,
             )
             found.changes.append(change)
-            if state.is_out and not before[channel].is_out:
+            if state.is_out and not before.is_out:
                 found.opted_out.append(change)
-            elif state.is_in and state.opt_out_at is not None and change.address:
+            elif state.opt_out_at is not None and state.is_in and change.address:
                 found.dated_opt_ins.append(change)
     return found

@@ -93,13 +93,17 @@ class Roster:
     def _find(self, row: ContactRow) -> Person | None:
         """By the address that decides; by the other one only where the deciding one is missing, here or there."""
         with_phone = self._by_phone.get(row.phone) if row.phone else None
-        with_email = self._by_email.get(row.email, []) if row.email else []
+        with_email = self._by_email.get(row.email) if row.email else None
         if self._dedupe is Dedupe.PHONE:
+            if with_phone or not with_email:
+                return with_phone
             if not row.phone:
-                return next(iter(with_email), None)
-            return with_phone or next((person for person in with_email if not person.phone), None)
-        if with_email or not row.email:
-            return next(iter(with_email), with_phone)
+                return with_email[0]
+            return next((person for person in with_email if not person.phone), None)
+        if with_email:
+            return with_email[0]
+        if not row.email:
+            return with_phone
         return with_phone if with_phone and not with_phone.email else None
 
     def _set_addresses(self, person: Person, row: ContactRow) -> None:
