@@ -257,9 +257,9 @@ async def heartbeats() -> AsyncIterator[None]:
     """Tell the engine that this attempt lives, also while one answer takes long."""
 
     async def beat() -> None:
-        while True:
-            activity.heartbeat()
+        while True:  # most attempts are over before the first beat, which costs the engine a write
             await asyncio.sleep(failures.HEARTBEAT_SECONDS)
+            activity.heartbeat()
 
     task = asyncio.create_task(beat())
     try:
