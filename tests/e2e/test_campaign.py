@@ -12,21 +12,34 @@ from tests.e2e.provider import Provider, provider
 COLUMNS = "phone,email,first_name,consent_whatsapp,consent_sms,consent_email,city"
 
 
-@pytest.fixture
-async def receiver() -> AsyncIterator[Provider]:
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[Provider]:
     async with provider() as it:
         yield it
 
 
-@pytest.fixture
-async def shop(receiver: Provider) -> AsyncIterator[Product]:
+@pytest.fixture(scope="module")
+async def running(server: Provider) -> AsyncIterator[Product]:
     # outside pytest's own directories, which only their user may enter
     with tempfile.TemporaryDirectory(prefix="relay-e2e-") as name:
-        async with product(Path(name), receiver.url) as it:
+        async with product(Path(name), server.url) as it:
             await it.up()
-            await it.sign_up()
-            await it.add_senders()
             yield it
+
+
+@pytest.fixture
+async def shop(running: Product) -> Product:
+    """A new tenant with a sender on each channel."""
+    await running.sign_up()
+    await running.add_senders()
+    return running
+
+
+@pytest.fixture
+def receiver(server: Provider) -> Provider:
+    """The provider, with nothing accepted yet."""
+    server.accepted.clear()
+    return server
 
 
 def people(count: int) -> tuple[str, dict[str, set[str]]]:
