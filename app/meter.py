@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-LINE_SECONDS = 2.0
+LINE_SECONDS = 4.0
 
 
 class Meter:

@@ -10,22 +10,23 @@ from app.demo.errors import DemoFailed
 PROVIDERS = {"whatsapp": "whatsapp_cloud", "sms": "twilio", "email": "sendgrid"}
 
 # People are drawn by their address, so somebody who is not on WhatsApp has the same luck with SMS: the worst of SMS
-# are the first few of those WhatsApp does not reach, and the others get their message there.
+# are the first few of those WhatsApp does not reach, and the others get their message there. Far more people answer
+# and buy than in real life, so that everything that can end a sequence happens often.
 SHARES: dict[str, dict[str, float]] = {
     "whatsapp": {
         "not_on_whatsapp": 0.05, "fail": 0.05, "silent": 0.04, "read": 0.75,
-        "reply": 0.12, "stop": 0.04, "buy": 0.08,
+        "reply": 0.30, "stop": 0.06, "buy": 0.20,
     },
-    "sms": {"not_mobile": 0.01, "fail": 0.02, "silent": 0.02, "reply": 0.10, "stop": 0.05, "buy": 0.06},
+    "sms": {"not_mobile": 0.01, "fail": 0.02, "silent": 0.02, "reply": 0.28, "stop": 0.08, "buy": 0.18},
     "email": {
         "bounce": 0.05, "blocked": 0.02, "fail": 0.02, "silent": 0.04, "read": 0.55, "click": 0.30,
-        "unsubscribe": 0.08, "buy": 0.08,
+        "unsubscribe": 0.15, "buy": 0.30,
     },
 }  # fmt: skip
 BEHAVIOUR: dict[str, Any] = {
     "seed": "demo",
     "channel_shares": SHARES,
-    "after_weights": [4, 3, 2, 1],
+    "after_weights": [6, 3, 1],
     "action_delay_days": [0.1, 0.8],
     "webhook_delay_ms": [20, 400],
     "duplicate_share": 0.05,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.demo.checks import Sides, message_counts
+from app.demo.facts import Facts
 from app.demo.story import CHANNELS, FOLLOWUPS
 from app.domain.status import Channel
 
@@ -19,7 +20,7 @@ DIFFERENCES_SHOWN = 20
 
 
 def summarize(sides: Sides) -> dict[str, Any]:
-    """The numbers of the report. `skipped` counts people whom no channel could reach, by the first channel's reason;
+    """The numbers of the report. `skipped` counts people who got nothing at all, by the reason of their first channel;
     per channel and step it counts the gate's refusals."""
     facts, people = sides.facts, sides.stats["people_by_channel"]
     refusals = [one for decisions in facts.decisions.values() for one in decisions if one.verdict == "skip"]
@@ -51,9 +52,10 @@ def summarize(sides: Sides) -> dict[str, Any]:
         "contacts": sides.roster.rows,
         "import": dict(sides.imported.counts),
         "recipients": len(facts.recipients),
+        "reached": len({message.contact_id for message in facts.accepted}),
         "channels": channels,
         "steps": steps,
-        "skipped": dict(sides.campaign["skipped_by_reason"]),
+        "skipped": dict(_skipped(facts).most_common()),
         "refusals": dict(Counter(one.reason for one in refusals).most_common()),
         "ended": dict(Counter(str(row.stop_reason or row.state) for row in facts.recipients.values()).most_common()),
         "revenue": {currency: f"{amount:.2f}" for currency, amount in revenue.items()},
@@ -68,6 +70,16 @@ def summarize(sides: Sides) -> dict[str, Any]:
     }
 
 
+def _skipped(facts: Facts) -> Counter[str]:
+    reached = {message.contact_id for message in facts.accepted}
+    reasons: Counter[str] = Counter()
+    for contact_id in facts.recipients.keys() - reached:
+        decisions = sorted(facts.decisions[contact_id], key=lambda one: (one.created_at, one.id))
+        tried = any(one.verdict == "send" for one in decisions)
+        reasons["failed_on_every_channel" if tried else decisions[0].reason if decisions else "undecided"] += 1
+    return reasons
+
+
 def write(path: Path, report: dict[str, Any]) -> None:
     """Whole or not at all."""
     draft = path.with_name(f".{path.name}.new")
@@ -79,7 +91,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     console.print()
     console.print(_table("Channel", report["channels"], COLUMNS))
     console.print(_table("Step", report["steps"], [name for name in COLUMNS if name != "opted_out"]))
-    reasons = Table("Nobody could be reached because", "people", title="Skipped", title_justify="left")
+    reasons = Table("Got nothing because", "people", title="Skipped", title_justify="left")
     for reason, number in report["skipped"].items():
         reasons.add_row(reason.replace("_", " "), f"{number:,}")
     console.print(reasons)

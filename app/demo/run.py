@@ -17,8 +17,8 @@ from app.demo.roster import read_roster
 from app.demo.watch import Watch
 from app.embedded import resolve_database_url
 
-# Over and above the days that the campaign lasts, for machines that are slow or busy.
-PATIENCE_SECONDS = 240
+# Beyond the days between two steps, when nothing moves; and beyond the whole campaign, on a slow or busy machine.
+PATIENCE_SECONDS, LONGEST_SECONDS = 90, 1_200
 EXPLAINED = 25  # recipients whose `why` is read over the API
 
 
@@ -53,8 +53,8 @@ async def play(place: Place, *, contacts: int | None, began: float, say: Callabl
                 campaign=campaign,
                 day_seconds=settings.day_seconds,
             )
-            longest = max(days for days, _ in story.FOLLOWUPS) * settings.day_seconds
-            await watch.until_over(longest + PATIENCE_SECONDS)
+            length = max(days for days, _ in story.FOLLOWUPS) * settings.day_seconds
+            await watch.until_over(patience_seconds=length + PATIENCE_SECONDS, longest_seconds=length + LONGEST_SECONDS)
             facts = await read_facts(sessions, customer.tenant_id)
             sides = Sides(
                 imported=imported,

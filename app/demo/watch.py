@@ -60,9 +60,11 @@ class Watch:
         self.campaign_id = UUID(campaign["id"])
         self.launched_at = datetime.fromisoformat(campaign["launched_at"])
 
-    async def until_over(self, timeout_seconds: float) -> None:
-        """Show how it goes; raises DemoFailed that says what is still open when the time is up."""
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
+    async def until_over(self, *, patience_seconds: float, longest_seconds: float) -> None:
+        """Show how it goes. Raises DemoFailed that says what is still open when nothing has moved for
+        `patience_seconds`, or when `longest_seconds` are over."""
+        clock = asyncio.get_running_loop().time
+        deadline, moved_at, before = clock() + longest_seconds, clock(), ""
         quiet = 0
         with Meter("Campaign") as meter:
             while True:
@@ -75,9 +77,14 @@ class Watch:
                 quiet = 0 if any(left.values()) else quiet + 1
                 if quiet >= QUIET_ROUNDS:
                     return
-                if asyncio.get_running_loop().time() > deadline:
-                    still = ", ".join(f"{name} {number}" for name, number in left.items() if number)
-                    raise DemoFailed(f"not over after {timeout_seconds:.0f} s: {still or 'not quiet yet'}")
+                state = f"{left} {campaign['counts']}"
+                if state != before:
+                    before, moved_at = state, clock()
+                still = ", ".join(f"{name} {number}" for name, number in left.items() if number) or "not quiet yet"
+                if clock() > moved_at + patience_seconds:
+                    raise DemoFailed(f"nothing has moved for {patience_seconds:.0f} s; still open: {still}")
+                if clock() > deadline:
+                    raise DemoFailed(f"not over after {longest_seconds:.0f} s; still open: {still}")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _open(self, status: str) -> dict[str, int]:
