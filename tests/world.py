@@ -65,7 +65,7 @@ class World:
     def workflows(self) -> Workflows:
         return Workflows(self.client)
 
-    async def add_senders(self, channels: Sequence[Channel] = tuple(Channel), per_second: float = 5_000) -> None:
+    async def add_senders(self, channels: Sequence[Channel] = tuple(Channel), per_second: float | None = 5_000) -> None:
         """A sender per channel, with an account of its own at the simulator."""
         for channel in channels:
             id = new_id()
