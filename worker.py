@@ -21,7 +21,7 @@ from activities.imports import ImportActivities
 from activities.messages import MessageActivities
 from activities.outbox import Outbox
 from activities.sequences import SequenceActivities
-from app import logs, temporal
+from app import garbage, logs, temporal
 from app.channels.http import provider_client
 from app.db import Sessions, create_engine
 from app.embedded import resolve
@@ -126,6 +126,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         for loop in (parts.relay.run(stop), parts.starter.run(stop), parts.resolver.run(stop)):
             loops.create_task(loop)
         async with parts.worker:
+            garbage.settle()
             _say_ready()
             logger.info("worker ready on task queue {}", TASK_QUEUE)
             await stop.wait()

@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from app import garbage
 from app.embedded import require_master_keys, resolve
 from app.settings import load_settings, require_sandbox
 
@@ -12,8 +13,11 @@ def api() -> None:
     """Run the API alone, on RELAY_API_HOST and RELAY_API_PORT."""
     settings = resolve(load_settings())
     require_master_keys(settings)
+    import api as program  # loads every route: too much for the other commands
+
+    garbage.settle()
     uvicorn.run(
-        "api:create_app",
+        program.create_app,
         factory=True,
         host=settings.api_host,
         port=settings.api_port,

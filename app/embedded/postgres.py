@@ -46,6 +46,7 @@ SERVER_SETTINGS = {
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
     "random_page_cost": "1.1",
+    "autovacuum_naptime": "10s",  # a table that just grew needs statistics before its next query
     "idle_in_transaction_session_timeout": "10min",
     "timezone": "UTC",
     "log_timezone": "UTC",
