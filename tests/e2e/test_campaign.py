@@ -93,7 +93,7 @@ class TestCampaignOverHttp:
         assert done["counts"]["recipients"] == 2_000
         assert done["counts"]["sent"] == 1_600
         assert done["counts"]["skipped"] == 400
-        assert done["skipped_by_reason"] == {"no_consent": 200, "opted_out": 200}
+        assert done["skipped_by_reason"] == {"no_consent": 200, "suppressed_stop": 200}
         assert "Bearer token-of-the-test" in receiver.credentials_seen
 
     async def test_it_goes_on_after_everything_was_stopped_in_the_middle(
