@@ -4,19 +4,18 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from app.cli.errors import CommandError
 from app.cli.up import addresses, say, stop_on_signal
-from app.demo import place as places
-from app.demo import report
 from app.demo.errors import DemoFailed
-from app.demo.place import Place
-from app.demo.run import play
 from app.embedded.supervisor import Platform
+
+if TYPE_CHECKING:
+    from app.demo.place import Place
 
 INTERRUPTED = 130
 PLAIN_WIDTH = 110  # of the tables, where there is no terminal to ask
@@ -33,6 +32,9 @@ def demo(
     Runs beside any installation, in <data-dir>/demo, which it empties first. Exits with 0 only if all counts agree.
     """
     began = time.monotonic()
+    from app.demo import place as places  # loads the engine's client and every table: too much for the other commands
+    from app.demo.run import play
+
     place = places.prepare(data_dir, day_seconds, say)
     platform = Platform(place.settings, say=say)
     performance = _Performance(platform.request_stop)
@@ -96,7 +98,9 @@ class _Performance:
             self._loop = None
 
 
-def _tell(place: Place, result: dict[str, Any]) -> None:
+def _tell(place: "Place", result: dict[str, Any]) -> None:
+    from app.demo import report
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
@@ -113,7 +117,7 @@ def _tell(place: Place, result: dict[str, Any]) -> None:
     say(f"{verdict}: simulator, database, API and contact file ({result['seconds']:.0f} s).")
 
 
-def _tell_addresses(place: Place) -> None:
+def _tell_addresses(place: "Place") -> None:
     say("")
     for name, address in addresses(place.settings, place.resolved, simulator=True):
         say(f"  {name:<14}{address}")
