@@ -16,9 +16,9 @@ PER_SECOND = 600  # so that a launch lasts long enough to be interrupted
 MIDDLE = 250
 
 
-async def launch(relay: World, channel: Channel, fallbacks: list[str]) -> Campaign:
+async def launch(relay: World, channel: Channel, fallbacks: list[str], contacts: int = CONTACTS) -> Campaign:
     await relay.add_senders([channel, *map(Channel, fallbacks)], per_second=PER_SECOND)
-    await relay.add_contacts(CONTACTS)
+    await relay.add_contacts(contacts)
     campaign = await relay.launch(primary_channel=channel, fallback_order_json=fallbacks)
     await relay.until_accepted(MIDDLE)
     return campaign
@@ -64,19 +64,20 @@ class TestWorkerIsKilled:
 
     async def test_with_a_look_up_everybody_is_reached_once(self, settings: Settings, stores: Stores) -> None:
         async with product(settings, stores, unknown_deadline_seconds=3) as relay:
+            contacts = 500
             worker = await relay.start_worker()
-            campaign = await launch(relay.world, Channel.SMS, ["email"])
+            campaign = await launch(relay.world, Channel.SMS, ["email"], contacts)
             await worker.end(signal.SIGKILL)
             await relay.start_worker()
             await relay.world.until_status(campaign, CampaignStatus.DONE)
             await relay.world.until(
                 "SELECT count(DISTINCT contact_id) FROM messages WHERE campaign_id = :id AND status = 'delivered'",
-                (CONTACTS,),
+                (contacts,),
                 id=campaign.id,
             )
             accepted = await relay.world.accepted()
             assert set(accepted.values()) == {1}
-            assert len(accepted) == CONTACTS
+            assert len(accepted) == contacts
             assert await messages(relay.world, campaign, "status = 'unknown'") == set()
 
 
