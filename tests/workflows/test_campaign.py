@@ -230,17 +230,17 @@ class TestContinueAsNew:
         monkeypatch.setattr("activities.campaigns.PAGE", 5)
         async with world(settings, sessions, short_history) as relay:
             await relay.add_senders([Channel.WHATSAPP])
-            await relay.add_contacts(200)
+            await relay.add_contacts(100)
             async with working(relay):
                 campaign = await relay.launch(followups=(FAR,))
                 await relay.until_status(campaign, CampaignStatus.DONE)
                 accepted = await relay.accepted()
-                assert len(accepted) == 200
+                assert len(accepted) == 100
                 assert set(accepted.values()) == {1}
-                await relay.until_armed(campaign, 200)
-                assert await relay.ended(campaign) == {"status": "done", "recipients": 200, "armed": 200}
+                await relay.until_armed(campaign, 100)
+                assert await relay.ended(campaign) == {"status": "done", "recipients": 100, "armed": 100}
                 assert await relay.runs(campaign) > 1
                 found = await relay.client.count_workflows(
                     f"CampaignId = '{campaign.id}' AND WorkflowType = 'sequence' AND ExecutionStatus = 'Running'"
                 )
-                assert found.count == 200
+                assert found.count == 100
