@@ -18,7 +18,7 @@ from app.ids import new_id
 from app.repositories import outbox
 from app.services import sending
 from app.services.sending import Outgoing
-from app.services.single_sends import claim_single
+from app.services.single_sends import SingleTurn, claim_single
 from app.settings import Settings
 
 OUTCOMES = {MessageStatus.UNKNOWN: "unknown", MessageStatus.FAILED: "failed", MessageStatus.QUEUED: "retry"}
@@ -40,16 +40,10 @@ class MessageActivities:
 
     async def _turn(self, input: SendMessage) -> SendMessageResult:
         token = new_id()
-        async with self.sessions.begin(input.tenant_id) as session:
-            turn = await claim_single(
-                session,
-                input.message_id,
-                senders=await self.outbox.senders.defaults(session, input.tenant_id),
-                renderer=self.outbox.renderer,
-                claim_token=token,
-                unknown_deadline=self.unknown_deadline,
-                now=datetime.now(UTC),
-            )
+        try:
+            turn = await self._claim(input, token)
+        except ProviderMisconfigured as trouble:  # a sender that can't even be built
+            raise failures.sender_trouble(trouble) from None
         if turn.outgoing is None:
             return SendMessageResult(
                 outcome=turn.outcome, channel=turn.channel, reason=turn.reason, hold_until=turn.hold_until
@@ -59,6 +53,18 @@ class MessageActivities:
         if unexpected is not None:
             raise unexpected
         return result
+
+    async def _claim(self, input: SendMessage, token: UUID) -> SingleTurn:
+        async with self.sessions.begin(input.tenant_id) as session:
+            return await claim_single(
+                session,
+                input.message_id,
+                senders=await self.outbox.senders.defaults(session, input.tenant_id),
+                renderer=self.outbox.renderer,
+                claim_token=token,
+                unknown_deadline=self.unknown_deadline,
+                now=datetime.now(UTC),
+            )
 
     async def _record(
         self, input: SendMessage, outgoing: Outgoing, answer: Receipt | SendError, token: UUID

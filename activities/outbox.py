@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.channels.base import Receipt
 from app.db import Sessions
 from app.domain.status import CampaignStatus
-from app.errors import OutcomeUnknown, SendError
+from app.errors import OutcomeUnknown, ProviderMisconfigured, SendError
 from app.repositories import outbox, rate_buckets
 from app.services import sending
 from app.services.senders import Senders
@@ -71,7 +71,10 @@ class Outbox:
         """Claim, send and record one chunk. Unexpected errors are raised after everything else is recorded."""
         campaign = await self.campaign(selection.tenant_id, selection.campaign_id)
         step = campaign.steps[selection.step]
-        chunk = await self._claim(campaign, step, selection, claim_token)
+        try:
+            chunk = await self._claim(campaign, step, selection, claim_token)
+        except ProviderMisconfigured as trouble:  # a sender that can't even be built
+            return Turn(chunk=sending.Chunk(examined=0), recorded=Recorded(trouble=trouble))
         results, unexpected = await self.send(chunk.outgoing)
         recorded = await self._record(campaign, step, results, claim_token)
         if unexpected is not None:

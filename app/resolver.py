@@ -97,7 +97,10 @@ class Resolver:
             values = {"id": message_id, "status": status, "pause": self._pause(age)}
             if (await session.execute(_TAKE, values)).first() is None:
                 return  # resolved meanwhile, or another worker has it
-            sender = await self.senders.by_id(session, message.settings_id) if message.settings_id else None
+        sender = None
+        if message.settings_id:  # after the commit: one that can't be opened must not bring its message back at once
+            async with self.sessions.begin(tenant_id) as session:
+                sender = await self.senders.by_id(session, message.settings_id)
         overdue = age >= self.deadline
         if sender is not None and Feature.LOOKUP in sender.adapter.features:
             found = await self._look_up(message, sender)

@@ -17,7 +17,7 @@ from app.channels.registry import adapter_class
 from app.domain.status import Channel
 from app.errors import ProviderMisconfigured
 from app.models import ChannelSetting
-from app.secrets import Vault
+from app.secrets import UnreadableSecret, Vault
 from app.settings import REAL_DAY_SECONDS, Settings
 
 # A new or changed setting is noticed within this time by every process.
@@ -79,7 +79,7 @@ class Senders:
             )
         values: dict[str, Any] = setting.settings_json
         adapter = kind(
-            self.vault.open(values["credentials"], tenant_id=setting.tenant_id, row_id=setting.id),
+            self._credentials(setting),
             AdapterContext(
                 base_url=self.settings.base_url(setting.provider),
                 public_url=self.settings.public_url,
@@ -99,6 +99,14 @@ class Senders:
         )
         self._built[setting.id] = (setting.updated_at, sender)
         return sender
+
+    def _credentials(self, setting: ChannelSetting) -> dict[str, str]:
+        try:
+            return self.vault.open(setting.settings_json["credentials"], tenant_id=setting.tenant_id, row_id=setting.id)
+        except UnreadableSecret as error:
+            raise ProviderMisconfigured(
+                f"The credentials of the channel setting {setting.name!r} can't be opened: {error}."
+            ) from None
 
     def load_adapter(self, setting: ChannelSetting) -> Adapter:
         return self.sender(setting).adapter
