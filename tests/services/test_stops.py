@@ -30,7 +30,11 @@ class World:
             await factories.make_recipient(session, self.tenant_id, self.campaign_id, self.contact_id, **recipient)
             if message is not None:
                 await factories.make_message(
-                    session, self.tenant_id, self.contact_id, campaign_id=self.campaign_id, **message
+                    session,
+                    self.tenant_id,
+                    self.contact_id,
+                    campaign_id=self.campaign_id,
+                    **{"created_at": NOW, **message},
                 )
         return self
 
