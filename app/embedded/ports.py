@@ -1,5 +1,6 @@
 """TCP ports: which are free, and who is in the way."""
 
+import random
 import socket
 from collections.abc import Mapping
 
@@ -7,12 +8,16 @@ import psutil
 
 from app.embedded.errors import PlatformError
 
+FREE_PORTS = range(20_000, 32_000)
+
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on right now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below the range the kernel gives to outgoing connections: one of those could take
+    it before the server that it is meant for does."""
+    for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
+        if is_free(host, port):
+            return port
+    raise PlatformError(f"no free port between {FREE_PORTS[0]} and {FREE_PORTS[-1]}")
 
 
 def is_free(host: str, port: int) -> bool:

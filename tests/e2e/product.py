@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +14,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from app.embedded.ports import free_port
 
 RELAY = Path(sys.executable).parent / "relay"
 WAIT_SECONDS = 90.0
@@ -38,14 +39,6 @@ CREDENTIALS: dict[str, tuple[str, dict[str, str]]] = {
         {"api_key": "SG.test.key", "from_email": "news@example.org", "from_name": "Example"},
     ),
 }
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [it.getsockname()[1] for it in sockets]
-    for it in sockets:
-        it.close()
-    return ports
 
 
 @dataclass
@@ -171,7 +164,7 @@ class Product:
 @asynccontextmanager
 async def product(directory: Path, provider_url: str, **settings: str) -> AsyncIterator[Product]:
     """A data directory, free ports and providers at `provider_url`; nothing runs yet."""
-    api, engine, ui, simulator = free_ports(4)
+    api, engine, ui, simulator = (free_port() for _ in range(4))
     environment = {
         **os.environ,
         "RELAY_DATA_DIR": str(directory / "data"),
