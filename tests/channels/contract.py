@@ -2,6 +2,7 @@
 
 import functools
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -59,7 +60,7 @@ def offline() -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=AiohttpTransport(), trust_env=False)
 
 
-class AdapterContract:
+class AdapterContract(ABC):
     adapter: ClassVar[type[Adapter]]
     credentials: ClassVar[Mapping[str, str]]
     message: ClassVar[OutboundMessage]
@@ -71,13 +72,13 @@ class AdapterContract:
     payload_headers: ClassVar[Mapping[str, str]]  # of a webhook, as keywords of `webhook`
     signature_header: ClassVar[str]
 
+    @abstractmethod
     def reference_in(self, request: Request) -> str:
         """Our reference, where the provider was asked to echo it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sign(self, request: WebhookRequest) -> WebhookRequest:
         """The request as the provider would have signed it."""
-        raise NotImplementedError
 
     @pytest.fixture
     def sender(self, provider: ScriptedProvider, http: httpx.AsyncClient) -> Adapter:
