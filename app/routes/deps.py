@@ -96,20 +96,24 @@ async def authenticate(request: Request) -> Principal:
     if not key.startswith(MARK):
         raise Unauthenticated("This is no API key: one begins with `rk_`.")
     principal = await resources(request).api_keys.principal(key)
-    _check_tenant(request, principal.tenant)
+    await _check_tenant(request, principal.tenant)
     if principal.role is Role.VIEWER and request.method not in READING:
         raise PermissionDenied("This API key has the role viewer, which may only read.")
     request.state.principal = principal
     return principal
 
 
-def _check_tenant(request: Request, tenant: Tenant) -> None:
-    """Headers may name the tenant; the credential decides. A foreign tenant and an unknown one look the same."""
+async def _check_tenant(request: Request, tenant: Tenant) -> None:
+    """Headers may name the tenant; the credential decides. One that exists is forbidden, any other is unknown."""
     for header in ("X-Tenant-Id", "X-Client-Id"):
-        named = request.headers.get(header)
-        if named is not None and named.strip().lower() not in {str(tenant.id), tenant.slug}:
+        named = request.headers.get(header, "").strip().lower()
+        if named in {"", str(tenant.id), tenant.slug}:
+            continue
+        if await resources(request).api_keys.knows_tenant(named):
             detail = f"{header} names a tenant that this API key does not belong to: leave it out, or send its own."
             raise PermissionDenied(detail, errors=[FieldError(pointer=header, detail=detail)])
+        detail = f"{header} names no tenant: leave it out, or send the id or slug that the API key belongs to."
+        raise Unauthenticated(detail, errors=[FieldError(pointer=header, detail=detail)])
 
 
 async def _principal(

@@ -80,6 +80,14 @@ class ApiKeys:
         self._cache[hashed] = (time.monotonic() + CACHE_SECONDS, principal)
         return principal
 
+    async def knows_tenant(self, named: str) -> bool:
+        """Whether there is a tenant of this id or slug."""
+        async with self._sessions.system() as session:
+            try:
+                return await tenants.get(session, UUID(named)) is not None
+            except ValueError:
+                return await tenants.by_slug(session, named) is not None
+
     async def _look_up(self, hashed: str) -> Principal:
         now = datetime.now(UTC)
         async with self._sessions.system() as session:
