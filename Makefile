@@ -39,10 +39,13 @@ check: .venv/.dev  ## lint and type-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: .venv/.dev  ## measure launch and arming; N=5000 says how many contacts
+	$(BIN)/python -m benchmarks.launch $(N)
+
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-.PHONY: help demo up api worker migrate test check lock
+.PHONY: help demo up api worker migrate test check bench lock
