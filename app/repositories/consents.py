@@ -124,15 +124,6 @@ async def address_of(session: AsyncSession, tenant_id: UUID, contact_id: UUID, c
     return (await session.execute(query)).scalar_one_or_none() or ""
 
 
-async def of_contact(session: AsyncSession, tenant_id: UUID, contact_id: UUID) -> list[Consent]:
-    query = (
-        select(Consent)
-        .where(col(Consent.tenant_id) == tenant_id, col(Consent.contact_id) == contact_id)
-        .order_by(col(Consent.channel))
-    )
-    return list((await session.execute(query)).scalars())
-
-
 async def of_contacts(session: AsyncSession, tenant_id: UUID, contact_ids: list[UUID]) -> list[Consent]:
     query = (
         select(Consent)

@@ -46,7 +46,6 @@ _AGAIN = text(
     WHERE e.id = r.id
     """
 )
-_WAITING = text("SELECT count(*) FROM webhook_events WHERE processed_at IS NULL")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +114,3 @@ async def postpone(session: AsyncSession, postponed: Sequence[Postponed]) -> Non
     if postponed:
         rows = [{"id": item.id, "error": item.error, "seconds": item.wait.total_seconds()} for item in postponed]
         await session.execute(_AGAIN, {"rows": orjson.dumps(rows).decode()})
-
-
-async def count_waiting(session: AsyncSession) -> int:
-    return int((await session.execute(_WAITING)).scalar_one())

@@ -107,6 +107,3 @@ class Senders:
             raise ProviderMisconfigured(
                 f"The credentials of the channel setting {setting.name!r} can't be opened: {error}."
             ) from None
-
-    def load_adapter(self, setting: ChannelSetting) -> Adapter:
-        return self.sender(setting).adapter
