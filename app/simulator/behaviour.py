@@ -73,6 +73,9 @@ class Behaviour(Shape):
     pair_seconds: float = Field(6, gt=0, description="one more every so many seconds")
     duplicate_share: Share = 0
     reorder_share: Share = 0
+    webhook_loss_share: Share = Field(
+        0, description="posts that get lost until they are tried again: half never arrive, of half the answer doesn't"
+    )
     retry_factor: float = Field(1, gt=0, description="multiplies every delay before a webhook is tried again")
     twilio_retries: int = Field(5, ge=0, le=1_000, description="stands for Twilio's connection overrides")
     webhook_timeout_seconds: float = Field(15, gt=0)

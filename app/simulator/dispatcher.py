@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -82,6 +83,7 @@ class Dispatcher:
         self.tasks: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Event()
         self.wakes_at = float("inf")
+        self.random = random.Random(0)
         self.http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -199,6 +201,9 @@ class Dispatcher:
         for event in batch:
             event.attempts += 1
         self.counts["retried" if retried else "sent"] += 1
+        lost = self._lose()
+        if lost == "post":
+            return "unreachable"
         assert self.http is not None
         timeout = aiohttp.ClientTimeout(total=self.behaviour().webhook_timeout_seconds)
         try:
@@ -214,10 +219,20 @@ class Dispatcher:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             logger.debug("{} to {}: {}", provider, call.url, error or type(error).__name__)
             return "unreachable"
+        if lost == "answer":
+            return "unreachable"
         if 200 <= answer.status < 300:
             return "taken"
         logger.debug("{} to {}: HTTP {}", provider, call.url, answer.status)
         return "refused"
+
+    def _lose(self) -> Literal["post", "answer"] | None:
+        """What of this attempt gets lost on its way. The sender can't tell which, and tries again."""
+        share = self.behaviour().webhook_loss_share
+        if not share or self.random.random() >= share:
+            return None
+        self.counts["lost"] += 1
+        return "post" if self.random.random() < 0.5 else "answer"
 
     def _try_again(self, batch: list[Event]) -> None:
         behaviour, now = self.behaviour(), time.time()

@@ -190,6 +190,7 @@ class Sandbox:
                 "retried": counts["retried"],
                 "pending": self.dispatcher.pending,
                 "dropped": counts["dropped"],
+                "lost": counts["lost"],
             },
             "faults": dict(self.faults.counts),
         }

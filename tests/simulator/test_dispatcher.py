@@ -66,6 +66,21 @@ class TestRetries:
         assert set(statuses.values()) == {1}
         assert len(receiver.at("/status")) == 100
 
+    async def test_what_gets_lost_on_its_way_is_posted_again_until_its_answer_arrives(
+        self, client: Client, listening: Receiver
+    ) -> None:
+        await client.behave(webhook_loss_share=0.5, whatsapp_batch=1, retry_factor=0.01)
+        for number in range(20):
+            await client.template(f"+3519100000{number:02d}", f"r-{number}")
+        while (await client.stats())["webhooks"]["pending"]:
+            pass
+        told = Counter((s["biz_opaque_callback_data"], s["status"]) for s in listening.whatsapp("statuses"))
+        assert len(told) == 40
+        webhooks = (await client.stats())["webhooks"]
+        assert webhooks["lost"] == webhooks["retried"] > 0
+        # of some the receiver heard twice, because only the answer was lost
+        assert 40 < told.total() < webhooks["sent"] + webhooks["retried"]
+
     async def test_more_than_can_be_kept_is_dropped_and_counted(self, client: Client, listening: Receiver) -> None:
         await client.behave(max_pending=1, webhook_delay_ms=[60_000, 60_000])
         await client.template()
