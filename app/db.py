@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from psycopg import AsyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -30,6 +31,17 @@ def create_engine(url: str, pool_size: int) -> AsyncEngine:
         pool_pre_ping=True,
         pool_timeout=30,
         connect_args={"options": f"-c role={APP_ROLE} -c timezone=UTC", "connect_timeout": 10},
+    )
+
+
+async def connect_system(engine: AsyncEngine) -> AsyncConnection:
+    """A connection of its own, as the system, on which each statement is a transaction: for the one who does nothing
+    but write, and for whom beginning, taking the role and committing would be most of the work."""
+    return await AsyncConnection.connect(
+        engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
+        autocommit=True,
+        options=f"-c role={SYSTEM_ROLE} -c timezone=UTC",
+        connect_timeout=10,
     )
 
 

@@ -20,7 +20,7 @@ from app.contracts.sequence import (
     DeliveryFailed,
     SequenceInput,
 )
-from app.db import Sessions
+from app.db import Sessions, connect_system
 from app.domain.status import Channel, MessageStatus, StopReason
 from app.embedded.engine import EngineServer
 from app.ids import sequence_workflow_id
@@ -298,6 +298,7 @@ async def store_poison(inbox: Inbox) -> UUID:
         "payload": {},
         "occurred_at": NOW,
     }
-    async with inbox.sessions.system() as session:
-        await webhook_events.add(session, [orjson.dumps(row)])
+    connection = await connect_system(inbox.sessions.engine)
+    await webhook_events.add(connection, [orjson.dumps(row)])
+    await connection.close()
     return id

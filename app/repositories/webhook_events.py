@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from psycopg import AsyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,17 +16,15 @@ from app.domain.status import Channel
 
 # One JSON document for all rows: four times cheaper to send than an array per column. The clock runs on within the
 # statement, so `created_at` keeps the order of arrival.
-_ADD = text(
-    """
+_ADD = """
     INSERT INTO webhook_events (id, tenant_id, settings_id, channel, provider, kind, event_json, payload_json,
                                 occurred_at, created_at)
     SELECT id, tenant_id, settings_id, channel, provider, kind, event, payload, occurred_at, clock_timestamp()
-    FROM json_to_recordset(CAST(:rows AS json))
+    FROM json_to_recordset(CAST(%s AS json))
          AS r(id uuid, tenant_id uuid, settings_id uuid, channel text, provider text, kind text, event jsonb,
               payload jsonb, occurred_at timestamptz)
     ON CONFLICT (id) DO NOTHING
-    """
-)
+"""
 # A kind that only a newer version knows is left to a worker of that version.
 _TAKE = text(
     """
@@ -79,9 +78,12 @@ class Postponed:
     wait: timedelta
 
 
-async def add(session: AsyncSession, rows: Sequence[bytes]) -> None:
-    """Store rows, each a JSON object of the columns; those that are there already stay as they are."""
-    await session.execute(_ADD, {"rows": (b"[" + b",".join(rows) + b"]").decode()})
+async def add(connection: AsyncConnection, rows: Sequence[bytes]) -> None:
+    """Store rows, each a JSON object of the columns; those that are there already stay as they are.
+
+    Straight on the driver: it happens thousands of times a second, and a session costs more than the statement.
+    """
+    await connection.execute(_ADD, [(b"[" + b",".join(rows) + b"]").decode()], prepare=True)
 
 
 async def take(session: AsyncSession, size: int) -> list[StoredEvent]:

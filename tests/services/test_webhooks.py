@@ -2,6 +2,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import orjson
+import psycopg
 import pytest
 from sqlalchemy import func, select
 from sqlmodel import col
@@ -11,6 +12,11 @@ from app.errors import Malformed
 from app.models import Tenant, WebhookEvent
 from app.services.webhooks import NotStored
 from app.services.webhooks.writer import GroupWriter
+
+END_WRITERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE query LIKE '%INSERT INTO webhook_events%' AND pid <> pg_backend_pid()
+"""
 
 
 def row(tenant: Tenant, settings_id: UUID, key: str = "") -> bytes:
@@ -84,6 +90,17 @@ class TestGroupWriter:
                 with pytest.raises(NotStored):
                     await writer.write([row(tenant, uuid4())])
         await engine.dispose()
+
+    async def test_a_connection_that_broke_while_nothing_was_written_is_made_anew(
+        self, sessions: Sessions, tenant: Tenant, database_url: str
+    ) -> None:
+        async with GroupWriter(sessions) as writer:
+            await writer.write([row(tenant, uuid4())])
+            with psycopg.connect(database_url) as other:
+                ended = other.execute(END_WRITERS).fetchall()
+            assert (True,) in ended
+            await writer.write([row(tenant, uuid4())])
+        assert await count(sessions, tenant) == 2
 
     async def test_a_closed_writer_takes_nothing(self, sessions: Sessions, tenant: Tenant) -> None:
         async with GroupWriter(sessions) as writer:

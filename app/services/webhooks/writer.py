@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple
 
+import psycopg
 from loguru import logger
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from psycopg import AsyncConnection
+from psycopg.errors import DataError, DeadlockDetected, OperationalError
 
-from app.db import Sessions
+from app.db import Sessions, connect_system
 from app.errors import AppError, Malformed
 from app.repositories import webhook_events
 
@@ -17,6 +19,9 @@ BUSY_REQUESTS = 4  # a group of at least this many means more are on their way
 LINGER_SECONDS = 0.002
 COMMIT_SECONDS = 10.0  # providers give up after 15
 MOST_WAITING = 20_000  # rows; beyond this the provider's own queue is the better place
+# After a connection that broke, perhaps long ago, or a collision with a process that stores the same reports, delivered
+# twice, at the same moment. Storing them again changes nothing.
+RETRIES = 2
 
 
 class NotStored(AppError):
@@ -34,7 +39,8 @@ class GroupWriter:
     """`async with` runs its task; leaving writes what still waits."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+        self._engine = sessions.engine
+        self._connection: AsyncConnection | None = None
         self._waiting: list[Entry] = []
         self._rows_waiting = 0
         self._wake = asyncio.Event()
@@ -53,6 +59,8 @@ class GroupWriter:
         self._wake.set()
         if self._task is not None:
             await self._task
+        if self._connection is not None:
+            await self._connection.close()
 
     async def write(self, rows: Sequence[bytes]) -> None:
         """Return once the rows are committed. Raises NotStored, or Malformed for what PostgreSQL cannot hold."""
@@ -98,9 +106,9 @@ class GroupWriter:
                 for entry in group:
                     await self._write_group([entry])
                 return
-            logger.warning("a webhook holds a value that cannot be stored: {}", error.orig)
-            _fail(group, Malformed(f"The webhook holds a value that cannot be stored: {error.orig}"))
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            logger.warning("a webhook holds a value that cannot be stored: {}", error)
+            _fail(group, Malformed(f"The webhook holds a value that cannot be stored: {error}"))
+        except (psycopg.Error, OSError, TimeoutError) as error:
             logger.error("{} webhooks could not be stored: {!r}", len(group), error)
             _fail(group, NotStored("The webhook could not be stored: deliver it again."))
         except BaseException:  # this task ends, and `write` refuses from now on
@@ -112,8 +120,22 @@ class GroupWriter:
                     entry.stored.set_result(None)
 
     async def _commit(self, rows: Sequence[bytes]) -> None:
-        async with asyncio.timeout(COMMIT_SECONDS), self._sessions.system() as session:
-            await webhook_events.add(session, rows)
+        async with asyncio.timeout(COMMIT_SECONDS):
+            for _ in range(RETRIES):
+                connection = await self._connected()
+                try:
+                    await webhook_events.add(connection, rows)
+                    return
+                except OperationalError as error:
+                    if not connection.closed and not isinstance(error, DeadlockDetected):
+                        raise
+            await webhook_events.add(await self._connected(), rows)
+
+    async def _connected(self) -> AsyncConnection:
+        """The connection, made anew after it broke."""
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect_system(self._engine)
+        return self._connection
 
 
 def _fail(group: Sequence[Entry], error: AppError) -> None:
