@@ -39,8 +39,9 @@ check: .venv/.dev  ## lint and type-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.dev  ## measure launch and arming; N=5000 says how many contacts
-	$(BIN)/python -m benchmarks.launch $(N)
+bench: .venv/.runtime  ## measure everything; or ROWS=launch,arming N=5000 ROUNDS=3 OUT=results.json
+	$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(OUT),--out $(OUT))
 
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
