@@ -21,7 +21,7 @@ from app.services.sending import Outgoing
 from app.services.single_sends import SingleTurn, claim_single
 from app.settings import Settings
 
-OUTCOMES = {MessageStatus.UNKNOWN: "unknown", MessageStatus.FAILED: "failed", MessageStatus.QUEUED: "retry"}
+OUTCOMES = {MessageStatus.UNKNOWN: "unknown", MessageStatus.FAILED: "failed"}
 
 
 class MessageActivities:
@@ -78,7 +78,7 @@ class MessageActivities:
 
             await persistently(self.sessions, input.tenant_id, write_sent)
             return SendMessageResult(outcome="sent", channel=channel)
-        refused = sending.not_sent(outgoing.id, answer, outgoing.attempts, datetime.now(UTC))
+        refused = sending.not_sent(outgoing, answer, datetime.now(UTC))
 
         async def write_refused(session: AsyncSession) -> None:
             await outbox.mark_not_sent(session, [refused], token)
@@ -87,6 +87,6 @@ class MessageActivities:
         await persistently(self.sessions, input.tenant_id, write_refused)
         if isinstance(answer, ProviderMisconfigured):
             raise failures.sender_trouble(answer)
-        outcome = OUTCOMES[refused.status]
+        outcome = "retry" if refused.next_at else OUTCOMES[refused.status]
         until = datetime.now(UTC) + self.unknown_deadline if outcome == "unknown" else refused.next_at
         return SendMessageResult(outcome=outcome, channel=channel, reason=refused.code, hold_until=until)

@@ -110,7 +110,7 @@ class Outbox:
         for item, answer in zip(outgoing, answers, strict=True):
             if not isinstance(answer, Receipt | SendError):
                 unexpected = answer
-                answer = OutcomeUnknown(f"Unexpected {type(answer).__name__} while sending.")
+                answer = OutcomeUnknown(f"Unexpected {type(answer).__name__} while sending.", repeat_settles=False)
             results.append((item, answer))
         return results, unexpected
 

@@ -142,3 +142,8 @@ class OutcomeUnknown(SendError):
     """The request may have been accepted: never sent again blindly."""
 
     code = "outcome_unknown"
+
+    def __init__(self, detail: str, *, provider_code: str = "", repeat_settles: bool = True) -> None:
+        """`repeat_settles`: where the provider knows our key, the same request once more tells what became of it."""
+        super().__init__(detail, provider_code=provider_code)
+        self.repeat_settles = repeat_settles

@@ -3,6 +3,9 @@
 A report of the provider resolves most of them first (see app.webhook_relay). Here the provider is asked, where it has
 a look-up. What is still unknown at the deadline: marketing stays unknown and is never sent again; transactional is
 queued again, because it must not be lost.
+
+Where the provider knows our keys, whoever sends the message repeats it until it is settled; here it is only handed
+back to them when they were lost, and left to the deadline when its key expires.
 """
 
 import asyncio
@@ -44,7 +47,8 @@ _TAKE = text(
 )
 _HOLD = text(
     """
-    UPDATE messages SET unresolved_since = NULL, next_attempt_at = NULL, error_detail = :detail
+    UPDATE messages SET unresolved_since = NULL, next_attempt_at = NULL, frozen_json = NULL, repeat_until = NULL,
+           error_detail = :detail
     WHERE id = :id AND status = 'unknown'
     """
 )
@@ -52,7 +56,8 @@ _SETTLE = text(
     """
     UPDATE messages
     SET status = CAST(:status AS text), error_code = :code, error_detail = :detail, unresolved_since = NULL,
-        next_attempt_at = NULL, failed_at = CASE WHEN CAST(:status AS text) = 'failed' THEN now() END
+        next_attempt_at = NULL, frozen_json = NULL, repeat_until = NULL,
+        failed_at = CASE WHEN CAST(:status AS text) = 'failed' THEN now() END
     WHERE id = :id AND status = 'unknown' RETURNING id
     """
 )
@@ -94,9 +99,14 @@ class Resolver:
         async with self.sessions.begin(tenant_id) as session:
             message = await session.get_one(Message, message_id)
             age = now - (message.unresolved_since or now)
-            values = {"id": message_id, "status": status, "pause": self._pause(age)}
+            repeatable = message.repeat_until is not None and now < message.repeat_until
+            pause = timedelta() if repeatable else self._pause(age)
+            values = {"id": message_id, "status": status, "pause": pause}
             if (await session.execute(_TAKE, values)).first() is None:
                 return  # resolved meanwhile, or another worker has it
+        if repeatable:
+            await self._wake(message)
+            return
         sender = None
         if message.settings_id:  # after the commit: one that can't be opened must not bring its message back at once
             async with self.sessions.begin(tenant_id) as session:

@@ -6,7 +6,7 @@ credentials and the process's one HTTP client when it is built for a channel set
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
@@ -25,7 +25,7 @@ class Feature(StrEnum):
     INBOUND = "inbound"
     READ_RECEIPTS = "read_receipts"
     LOOKUP = "lookup"  # an unknown send can be looked up
-    IDEMPOTENCY_KEY = "idempotency_key"
+    IDEMPOTENCY_KEY = "idempotency_key"  # an unknown send is settled by the same request with the same key
 
 
 class EventKind(StrEnum):
@@ -141,6 +141,8 @@ class Adapter(Protocol):
     optional_credentials: ClassVar[frozenset[str]]
     secret_credentials: ClassVar[frozenset[str]]  # masked in every answer
     default_messages_per_second: ClassVar[float | None]
+    # with Feature.IDEMPOTENCY_KEY: for how long the same request with the same reference is no second message
+    idempotency_key_lifetime: ClassVar[timedelta | None]
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None: ...
 

@@ -27,12 +27,13 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """`retry_after` is used where the answer itself names no time."""
+    """`retry_after` is used where the answer itself names no time; `repeat_settles` as in OutcomeUnknown."""
 
     kind: FaultKind
     retry_after: timedelta | None = None
     recipient_only: bool = False
     suppress: SuppressionReason | None = None
+    repeat_settles: bool = True
 
     @property
     def retryable(self) -> bool:
@@ -54,7 +55,7 @@ class Fault:
             case FaultKind.UNSUPPORTED:
                 return UnsupportedFeature(detail, provider_code=code)
             case FaultKind.AMBIGUOUS:
-                return OutcomeUnknown(detail, provider_code=code)
+                return OutcomeUnknown(detail, provider_code=code, repeat_settles=self.repeat_settles)
 
 
 PERMANENT = Fault(kind=FaultKind.PERMANENT)

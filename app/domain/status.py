@@ -87,8 +87,9 @@ ALLOWED_MOVES: dict[MessageStatus, frozenset[MessageStatus]] = {
     _S.QUEUED: frozenset({_S.SENDING, _S.SENT, _S.DELIVERED, _S.READ, _S.FAILED, _S.SKIPPED}),
     # back to queued only when the provider surely did not accept it
     _S.SENDING: frozenset({_S.QUEUED, _S.UNKNOWN, _S.SENT, _S.DELIVERED, _S.READ, _S.FAILED}),
-    # a webhook or a look-up resolves it; queued again only by the policy for transactional messages
-    _S.UNKNOWN: frozenset({_S.QUEUED, _S.SENT, _S.DELIVERED, _S.READ, _S.FAILED}),
+    # a webhook or a look-up resolves it; sending again only the same request, to a provider that knows its key; queued
+    # again only by the policy for transactional messages
+    _S.UNKNOWN: frozenset({_S.SENDING, _S.QUEUED, _S.SENT, _S.DELIVERED, _S.READ, _S.FAILED}),
     _S.SENT: frozenset({_S.DELIVERED, _S.READ, _S.FAILED}),
     _S.DELIVERED: frozenset({_S.READ}),
     # a receipt is proof against an earlier report of failure, never the other way round

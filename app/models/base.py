@@ -72,6 +72,10 @@ def json_field(default: str = "{}") -> Any:
     )
 
 
+def optional_json() -> Any:
+    return Field(default=None, nullable=True, sa_type=JSONB(none_as_null=True))
+
+
 def time_field() -> Any:
     return Field(default=None, nullable=True, sa_type=DateTime(timezone=True))
 

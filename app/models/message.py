@@ -9,7 +9,17 @@ from sqlalchemy import Index, Integer, SmallInteger, text
 from sqlmodel import Field
 
 from app.domain.status import Channel, Direction, MessageStatus, MessageType, Purpose
-from app.models.base import LedgerRow, TenantRow, count_field, json_field, reference, text_field, time_field, words
+from app.models.base import (
+    LedgerRow,
+    TenantRow,
+    count_field,
+    json_field,
+    optional_json,
+    reference,
+    text_field,
+    time_field,
+    words,
+)
 
 
 class ConversationStatus(StrEnum):
@@ -19,7 +29,9 @@ class ConversationStatus(StrEnum):
 
 
 class Conversation(TenantRow, table=True):
-    """One per contact, all channels in it; its id is the contact's, so it is found and made without a look-up."""
+    """One per contact, all channels in it; its id is the contact's, so it is found and made without a look-up.
+
+    `pair_free_at`: the next message over a sender with a limit per recipient may not be claimed before."""
 
     __tablename__ = "conversations"
     __table_args__ = (Index("ix_conversations_contact", "contact_id", unique=True),)
@@ -32,11 +44,15 @@ class Conversation(TenantRow, table=True):
     )
     unread_count: int = count_field()
     last_message_at: datetime | None = time_field()
+    pair_free_at: datetime | None = time_field()
 
 
 class Message(LedgerRow, table=True):
     """`unresolved_since` is set while a row is `sending`, or `unknown` with somebody still to find out. It alone
-    carries the index that finds rows a crash left behind, so that delivery receipts stay cheap updates."""
+    carries the index that finds rows a crash left behind, so that delivery receipts stay cheap updates.
+
+    `frozen_json` is what a provider with idempotency keys was handed, whole, until its answer is written down; until
+    `repeat_until` the very same may be handed to it again, whatever became of the first request."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -70,6 +86,8 @@ class Message(LedgerRow, table=True):
     lang: str = text_field()
     address: str = text_field()
     payload_json: dict[str, Any] = json_field()
+    frozen_json: dict[str, Any] | None = optional_json()
+    repeat_until: datetime | None = time_field()
     status: MessageStatus = Field(sa_type=words(MessageStatus, "messages_status"))
     settings_id: UUID | None = reference("")
     provider: str = text_field()

@@ -35,8 +35,9 @@ _UNRESOLVED = text(
     """
     SELECT id, tenant_id, status FROM messages
     WHERE unresolved_since IS NOT NULL
-      AND CASE status WHEN 'unknown' THEN coalesce(next_attempt_at, unresolved_since + :first_look) <= now()
-                      ELSE unresolved_since < now() - :stale END
+      AND CASE WHEN status = 'sending' OR repeat_until > now()
+               THEN coalesce(next_attempt_at, unresolved_since) < now() - :stale
+               ELSE coalesce(next_attempt_at, unresolved_since + :first_look) <= now() END
     ORDER BY unresolved_since LIMIT :size
     """
 )
@@ -81,7 +82,8 @@ async def imports(session: AsyncSession, age: timedelta, size: int) -> Sequence[
 async def unresolved(
     session: AsyncSession, *, first_look: timedelta, stale: timedelta, size: int
 ) -> Sequence[Unresolved]:
-    """Unknown sends whose next look is due, and claimed ones that nobody can still be sending."""
+    """Unknown sends whose next look is due, and claimed ones that nobody can still be sending; also those that whoever
+    had to send them once more has left."""
     rows = await session.execute(_UNRESOLVED, {"first_look": first_look, "stale": stale, "size": size})
     return [Unresolved(row.tenant_id, row.id, row.status) for row in rows]
 

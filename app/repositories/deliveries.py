@@ -39,7 +39,9 @@ _APPLY = text(
         error_code = CASE WHEN r.status = r.was THEN m.error_code ELSE r.error_code END,
         error_detail = CASE WHEN r.status = r.was THEN m.error_detail ELSE r.error_detail END,
         next_attempt_at = CASE WHEN r.status = r.was THEN m.next_attempt_at END,
-        unresolved_since = CASE WHEN r.status IN ('sending', 'unknown') THEN m.unresolved_since END
+        unresolved_since = CASE WHEN r.status IN ('sending', 'unknown') THEN m.unresolved_since END,
+        frozen_json = CASE WHEN r.status IN ('queued', 'sending', 'unknown') THEN m.frozen_json END,
+        repeat_until = CASE WHEN r.status IN ('queued', 'sending', 'unknown') THEN m.repeat_until END
     FROM json_to_recordset(CAST(:rows AS json))
          AS r(id uuid, was text, status text, provider_message_id text, sent_at timestamptz, delivered_at timestamptz,
               read_at timestamptz, clicked_at timestamptz, failed_at timestamptz, error_code text, error_detail text)

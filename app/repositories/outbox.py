@@ -35,9 +35,12 @@ CONSENT_JOINS = """
     LEFT JOIN consents e ON e.contact_id = c.id AND e.channel = 'email'
     LEFT JOIN consents s ON s.contact_id = c.id AND s.channel = 'sms'
 """
+# Among the attempts of a recipient, in place of a status: perhaps accepted, and the same request would tell.
+REPEATABLE = "repeatable"
 _CANDIDATE = f"""
     SELECT r.contact_id, r.state, r.step, r.stop_reason, r.hold_until, {CONTACT_COLUMNS},
-           (SELECT jsonb_object_agg(m.channel, m.status) FROM messages m
+           (SELECT jsonb_object_agg(m.channel, CASE WHEN m.status IN ('sending', 'unknown') AND m.repeat_until > now()
+                                                    THEN '{REPEATABLE}' ELSE m.status END) FROM messages m
                WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id AND m.step = :step
                  AND m.direction = 'out') AS attempts
     FROM campaign_recipients r
@@ -55,23 +58,34 @@ _PENDING_OF_PAGE = text(
 _DUE_OF_HELD = text(_CANDIDATE.format(which="r.state = 'held' AND r.step = 0 AND r.hold_until <= now()"))
 _ONE = text(_CANDIDATE.format(which="r.contact_id = :contact_id").replace("SKIP LOCKED", ""))
 
+# A provider with idempotency keys knows a request again only if it is the same in every byte, so a row that was handed
+# to it goes there again as it was, until its key expires.
+_SAME_REQUEST = """(messages.repeat_until > now() AND messages.settings_id = excluded.settings_id
+                    AND messages.address = excluded.address)"""
 _CLAIM = text(
-    """
+    f"""
     INSERT INTO messages (id, tenant_id, conversation_id, contact_id, campaign_id, step, channel, direction, type,
                           purpose, template_id, template_name, lang, address, payload_json, status, settings_id,
-                          provider, claim_token, attempts, unresolved_since)
+                          provider, claim_token, attempts, unresolved_since, frozen_json, repeat_until)
     SELECT v.id, :tenant_id, v.contact_id, v.contact_id, :campaign_id, :step, v.channel, 'out', v.type, :purpose,
            :template_id, v.template_name, v.lang, v.address, v.payload, 'sending', v.settings_id, v.provider,
-           :claim_token, 1, now()
+           :claim_token, 1, now(), v.frozen, now() + v.repeat_seconds * interval '1 second'
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
          AS v(id uuid, contact_id uuid, channel text, type text, template_name text, lang text, address text,
-              payload jsonb, settings_id uuid, provider text)
+              payload jsonb, settings_id uuid, provider text, frozen jsonb, repeat_seconds float8)
     ON CONFLICT (id) DO UPDATE
     SET status = 'sending', claim_token = excluded.claim_token, attempts = messages.attempts + 1,
-        unresolved_since = now(), address = excluded.address, payload_json = excluded.payload_json,
-        settings_id = excluded.settings_id, provider = excluded.provider, next_attempt_at = NULL
+        unresolved_since = CASE messages.status WHEN 'queued' THEN now() ELSE messages.unresolved_since END,
+        next_attempt_at = CASE messages.status WHEN 'queued' THEN NULL ELSE now() END, address = excluded.address,
+        payload_json = CASE WHEN {_SAME_REQUEST} THEN messages.payload_json ELSE excluded.payload_json END,
+        frozen_json = CASE WHEN {_SAME_REQUEST} THEN messages.frozen_json ELSE excluded.frozen_json END,
+        repeat_until = CASE WHEN {_SAME_REQUEST} THEN messages.repeat_until ELSE excluded.repeat_until END,
+        settings_id = excluded.settings_id, provider = excluded.provider
     WHERE messages.status = 'queued'
-    RETURNING id, attempts
+       OR {_SAME_REQUEST} AND (messages.status = 'unknown'
+                               OR messages.status = 'sending' AND messages.claim_token <> excluded.claim_token)
+    RETURNING new.id, new.attempts, new.repeat_until, coalesce(old.status <> 'queued', false) AS doubtful,
+              CASE WHEN old.id IS NOT NULL THEN new.frozen_json END AS frozen
     """
 )
 _OPEN_CONVERSATIONS = text(
@@ -109,6 +123,7 @@ _SENT = text(
     SET status = CASE WHEN m.status = ANY(:sources) THEN 'sent' ELSE m.status END,
         provider_message_id = CASE WHEN v.provider_id <> '' THEN v.provider_id ELSE m.provider_message_id END,
         sent_at = coalesce(m.sent_at, clock_timestamp()), unresolved_since = NULL, next_attempt_at = NULL,
+        frozen_json = NULL, repeat_until = NULL,
         error_code = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_code END,
         error_detail = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_detail END
     FROM jsonb_each_text(CAST(:rows AS jsonb)) AS v(id, provider_id)
@@ -129,9 +144,12 @@ _NOT_SENT = text(
     UPDATE messages m
     SET status = v.status, error_code = v.code, error_detail = v.detail, next_attempt_at = v.next_at,
         unresolved_since = CASE WHEN v.status = 'unknown' THEN m.unresolved_since END,
-        failed_at = CASE WHEN v.status = 'failed' THEN clock_timestamp() END
+        failed_at = CASE WHEN v.status = 'failed' THEN clock_timestamp() END,
+        frozen_json = CASE WHEN v.may_repeat THEN m.frozen_json END,
+        repeat_until = CASE WHEN v.may_repeat THEN m.repeat_until END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:details AS text[]),
-                CAST(:next_ats AS timestamptz[])) AS v(id, status, code, detail, next_at)
+                CAST(:next_ats AS timestamptz[]), CAST(:may_repeat AS boolean[]))
+         AS v(id, status, code, detail, next_at, may_repeat)
     WHERE m.id = v.id AND m.claim_token = :claim_token AND m.status IN ('sending', 'unknown')
     RETURNING m.id, m.contact_id
     """
@@ -156,7 +174,7 @@ _ABANDONED_PAGE = text(
            error_detail = 'the attempt that claimed it ended before the provider answered'
     WHERE campaign_id = :campaign_id AND contact_id > :after AND contact_id <= :last AND step = 0
       AND status = 'sending' AND claim_token <> :claim_token
-    RETURNING id
+    RETURNING contact_id, coalesce(repeat_until > now(), false) AS repeatable
     """
 )
 _ABANDONED = text(
@@ -166,6 +184,10 @@ _ABANDONED = text(
     WHERE id = ANY(:ids) AND status = 'sending' AND claim_token <> :claim_token
     RETURNING id
     """
+)
+_GIVE_UP = text(
+    "UPDATE messages SET frozen_json = NULL, repeat_until = NULL "
+    "WHERE id = ANY(:ids) AND status IN ('sending', 'unknown')"
 )
 _NEXT_OF_PAGE = text(
     "SELECT count(*), min(hold_until) FROM campaign_recipients WHERE campaign_id = :campaign_id "
@@ -202,6 +224,8 @@ class Claim:
     payload: dict[str, Any]
     settings_id: UUID
     provider: str
+    frozen: dict[str, Any] | None = None  # for a provider with idempotency keys: what it is handed, whole
+    repeat_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,13 +252,14 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotSent:
-    """A claimed message that the provider did not accept, or did not say."""
+    """A claimed message that the provider did not accept, or did not say. `may_repeat`: what it was handed is kept."""
 
     id: UUID
     status: MessageStatus
     code: str
     detail: str
     next_at: datetime | None = None
+    may_repeat: bool = False
 
 
 async def pending_of_page(
@@ -265,8 +290,9 @@ async def claim(
     purpose: str,
     template_id: UUID,
     claim_token: UUID,
-) -> dict[UUID, int]:
-    """Insert the rows, or take over queued ones; the ids that are now ours, with how often each was tried."""
+) -> dict[UUID, Row[Any]]:
+    """Insert the rows, or take over those that may leave again; what is now ours, by id: `attempts`, `repeat_until`,
+    `doubtful` (an earlier request may have been accepted) and `frozen` (what it was, if this has to be the same)."""
     if not claims:
         return {}
     values = _json(claims)
@@ -283,7 +309,7 @@ async def claim(
             "rows": values,
         },
     )
-    return {row[0]: row[1] for row in rows}
+    return {row.id: row for row in rows}
 
 
 async def add_decisions(
@@ -327,6 +353,7 @@ async def mark_not_sent(session: AsyncSession, outcomes: Sequence[NotSent], clai
             "codes": [outcome.code for outcome in outcomes],
             "details": [outcome.detail[:1_000] for outcome in outcomes],
             "next_ats": [outcome.next_at for outcome in outcomes],
+            "may_repeat": [outcome.may_repeat for outcome in outcomes],
         },
     )
     return {row[0] for row in rows}
@@ -350,9 +377,12 @@ async def withdraw(session: AsyncSession, reasons: dict[UUID, str]) -> None:
 async def abandon_page(
     session: AsyncSession, campaign_id: UUID, after: UUID | None, last: UUID, claim_token: UUID
 ) -> int:
-    """Rows of the page that an earlier attempt claimed and never settled become unknown; how many."""
+    """Rows of the page that an earlier attempt claimed and never settled become unknown; how many. Those of a provider
+    that knows their keys are decided again."""
     values = {"campaign_id": campaign_id, "after": after or BEGINNING, "last": last, "claim_token": claim_token}
-    return len((await session.execute(_ABANDONED_PAGE, values)).all())
+    rows = (await session.execute(_ABANDONED_PAGE, values)).all()
+    await decide_again(session, campaign_id, 0, {row.contact_id: None for row in rows if row.repeatable})
+    return len(rows)
 
 
 async def abandon(session: AsyncSession, message_ids: Sequence[UUID], claim_token: UUID) -> set[UUID]:
@@ -361,6 +391,12 @@ async def abandon(session: AsyncSession, message_ids: Sequence[UUID], claim_toke
         return set()
     rows = await session.execute(_ABANDONED, {"ids": list(message_ids), "claim_token": claim_token})
     return {row[0] for row in rows}
+
+
+async def give_up(session: AsyncSession, message_ids: Sequence[UUID]) -> None:
+    """These may not leave once more, so what became of them stays open until a report or the deadline."""
+    if message_ids:
+        await session.execute(_GIVE_UP, {"ids": list(message_ids)})
 
 
 async def waiting_on_page(

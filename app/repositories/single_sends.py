@@ -21,10 +21,13 @@ _ROWS = text("SELECT id FROM messages WHERE id = :id OR fallback_of = :id")
 _CLAIM = text(
     """
     UPDATE messages SET status = 'sending', claim_token = :claim_token, attempts = attempts + 1,
-           unresolved_since = now(), next_attempt_at = NULL, settings_id = :settings_id, provider = :provider,
+           unresolved_since = CASE status WHEN 'queued' THEN now() ELSE unresolved_since END,
+           next_attempt_at = CASE status WHEN 'queued' THEN NULL ELSE now() END,
+           frozen_json = CAST(:frozen AS jsonb), repeat_until = :repeat_until,
+           settings_id = :settings_id, provider = :provider,
            address = :address, lang = :lang, template_name = :template_name,
            payload_json = payload_json || jsonb_build_object('sent', CAST(:sent AS jsonb))
-    WHERE id = :id AND status = 'queued' RETURNING attempts
+    WHERE id = :id AND status = ANY(:sources) RETURNING attempts
     """
 )
 _FALL_BACK = text(
@@ -61,11 +64,25 @@ async def contact(session: AsyncSession, contact_id: UUID) -> Row[Any]:
 
 
 async def claim(
-    session: AsyncSession, message_id: UUID, claim_token: UUID, *, sent: dict[str, Any], **columns: Any
+    session: AsyncSession,
+    message_id: UUID,
+    claim_token: UUID,
+    *,
+    sources: Sequence[MessageStatus],
+    sent: dict[str, Any],
+    frozen: dict[str, Any] | None,
+    **columns: Any,
 ) -> int | None:
     """How often it was tried with this time, or None when another attempt has it. `sent` is the rendered content: a
     look-up at the provider finds the message by it."""
-    values = {"id": message_id, "claim_token": claim_token, "sent": orjson.dumps(sent).decode(), **columns}
+    values = {
+        "id": message_id,
+        "claim_token": claim_token,
+        "sources": [source.value for source in sources],
+        "sent": orjson.dumps(sent).decode(),
+        "frozen": orjson.dumps(frozen).decode() if frozen else None,
+        **columns,
+    }
     attempts: int | None = (await session.execute(_CLAIM, values)).scalar()
     return attempts
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,8 @@ from app.models import ChannelSetting
 from app.secrets import UnreadableSecret, Vault
 from app.settings import REAL_DAY_SECONDS, Settings
 
+# The last repeat has to arrive while the provider still knows the key, by its own clock.
+KEY_MARGIN = timedelta(hours=1)
 # A new or changed setting is noticed within this time by every process.
 FRESH_SECONDS = 5.0
 
@@ -34,6 +36,12 @@ class Sender:
     provider: str
     adapter: Adapter
     per_second: float | None
+
+    @property
+    def repeat_for(self) -> timedelta | None:
+        """For how long the same request with the same key is no second message; None where the provider has no keys."""
+        lifetime = self.adapter.idempotency_key_lifetime
+        return lifetime - KEY_MARGIN if lifetime is not None else None
 
 
 class Senders:

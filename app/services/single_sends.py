@@ -1,7 +1,7 @@
 """A single send through the gate and down its channels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from app.services.sending import (
     address_of,
     consent_of,
     contact_context,
+    frozen_request,
     stored_payload,
     unrenderable,
 )
@@ -101,13 +102,9 @@ async def _try(
         trail.failed = trail.failed or row.status is MessageStatus.FAILED
         trail.reason = trail.reason or row.error_code
         return None
-    if row.status in {MessageStatus.SENDING, MessageStatus.UNKNOWN}:
-        if row.status is MessageStatus.SENDING:
-            await outbox.abandon(session, [row.id], claim_token)
-        # the resolver looks it up or applies the policy at the deadline, and wakes the workflow
-        since = row.unresolved_since
-        until = max(since + unknown_deadline, now) + timedelta(minutes=1) if since else None
-        return SingleTurn(outcome="unknown", channel=channel, reason=row.error_code, hold_until=until)
+    doubtful = row.status in {MessageStatus.SENDING, MessageStatus.UNKNOWN}
+    if doubtful and not (row.repeat_until and now < row.repeat_until):
+        return await _rest(session, row, claim_token, unknown_deadline, now)
     if not single_sends.due(row, now):
         return SingleTurn(outcome="retry", channel=channel, reason=row.error_code, hold_until=row.next_attempt_at)
 
@@ -134,15 +131,38 @@ async def _try(
         )
     )
     if rendered is not None:
+        if doubtful and not _same_request(row, contact, senders[row.channel], now):
+            return await _rest(session, row, claim_token, unknown_deadline, now)
         return await _claim(session, row, contact, rendered, senders[row.channel], claim_token, now)
     if decision.verdict is Verdict.HOLD:
         return SingleTurn(outcome="held", channel=channel, reason=decision.reason, hold_until=decision.hold_until)
+    if doubtful:  # perhaps it has left: there is no other channel
+        return await _rest(session, row, claim_token, unknown_deadline, now)
     trail.reason = trail.reason or decision.reason
     detail = str(decision.inputs.get("problem", ""))
     await single_sends.settle(
         session, row.id, MessageStatus.SKIPPED, [MessageStatus.QUEUED], code=decision.reason, detail=detail
     )
     return None
+
+
+async def _rest(
+    session: AsyncSession, row: Message, claim_token: UUID, unknown_deadline: timedelta, now: datetime
+) -> SingleTurn:
+    """What became of it is unknown, and stays so until a report, a look-up or the deadline: the resolver looks it up or
+    applies the policy, and wakes the workflow."""
+    if row.status is MessageStatus.SENDING:
+        await outbox.abandon(session, [row.id], claim_token)
+    await outbox.give_up(session, [row.id])
+    since = row.unresolved_since
+    until = max(since + unknown_deadline, now) + timedelta(minutes=1) if since else None
+    return SingleTurn(outcome="unknown", channel=row.channel.value, reason=row.error_code, hold_until=until)
+
+
+def _same_request(row: Message, contact: Any, sender: Sender, now: datetime) -> bool:
+    """Whether the provider would know what it was handed before."""
+    known = row.repeat_until is not None and now < row.repeat_until
+    return known and row.settings_id == sender.settings_id and row.address == address_of(contact, row.channel)
 
 
 async def _claim(
@@ -160,18 +180,26 @@ async def _claim(
     if not lease.granted:
         until = now + max(lease.wait, timedelta(milliseconds=50))
         return SingleTurn(outcome="retry", channel=row.channel.value, reason="sender_limit", hold_until=until)
+    repeat_until = now + sender.repeat_for if sender.repeat_for else None
+    frozen = frozen_request(rendered) if repeat_until else None
+    if row.frozen_json and _same_request(row, contact, sender, now):
+        frozen, repeat_until = row.frozen_json, row.repeat_until
+        rendered = replace(rendered, type=MessageType(frozen["type"]), content=frozen["content"])
     attempts = await single_sends.claim(
         session,
         row.id,
         claim_token,
+        sources=[row.status],
         sent=stored_payload(rendered),
+        frozen=frozen,
+        repeat_until=repeat_until,
         settings_id=sender.settings_id,
         provider=sender.provider,
         address=address_of(contact, row.channel),
         lang=rendered.lang,
         template_name=rendered.template_name or row.template_name,
     )
-    assert attempts is not None, "the row is locked and was queued"
+    assert attempts is not None, "the row is locked"
     message = OutboundMessage(
         reference=row.id,
         tenant_id=row.tenant_id,

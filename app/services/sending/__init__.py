@@ -11,6 +11,7 @@ from app.services.sending.rendering import (
     address_of,
     consent_of,
     contact_context,
+    frozen_request,
     stored_payload,
     unrenderable,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "claim_chunk",
     "consent_of",
     "contact_context",
+    "frozen_request",
     "load_campaign",
     "not_sent",
     "note_sender",

@@ -20,6 +20,7 @@ from app.services.sending.rendering import (
     address_of,
     consent_of,
     contact_context,
+    frozen_request,
     stored_payload,
     unrenderable,
 )
@@ -37,6 +38,7 @@ class Choice:
     claim: outbox.Claim | None = None
     rendered: Rendered | None = None
     stale: UUID | None = None  # a message that another attempt claimed and left
+    repeated: UUID | None = None  # a message that may have left, and is to be claimed once more or given up
     channel: str = ""
 
 
@@ -56,13 +58,15 @@ class Chooser:
         attempts: dict[str, str] = row.attempts or {}
         choice = Choice(standing=outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED))
         first_reason, failed = "", False
-        for channel in self.step.channels:
+        for channel in self._channels(attempts):
             message_id = ids.outbox_id(self.campaign.id, row.contact_id, self.step.position, channel.value)
             earlier = attempts.get(channel.value)
             if earlier in {MessageStatus.FAILED, MessageStatus.SKIPPED}:
                 failed = failed or earlier == MessageStatus.FAILED
                 continue
-            if earlier is not None and earlier != MessageStatus.QUEUED:
+            if earlier == outbox.REPEATABLE:
+                choice.repeated = message_id
+            elif earlier is not None and earlier != MessageStatus.QUEUED:
                 return _already_out(choice, row.contact_id, channel, message_id, MessageStatus(earlier))
             decision, rendered = self._ask(row, channel, message_id)
             choice.channel = channel.value
@@ -72,8 +76,10 @@ class Chooser:
                 choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.QUEUED)
                 return choice
             if decision.verdict is Verdict.HOLD:
-                choice.standing = _held(row, decision)
+                choice.standing, choice.repeated = _held(row, decision), None
                 return choice
+            if choice.repeated is not None:  # perhaps it has left: there is no other channel
+                return _already_out(choice, row.contact_id, channel, message_id, MessageStatus.SENDING)
             first_reason = first_reason or decision.reason
             if earlier is not None:
                 choice.withdrawn[message_id] = decision.reason
@@ -82,6 +88,12 @@ class Chooser:
         state = RecipientState.FAILED if failed else RecipientState.SKIPPED
         choice.standing = outbox.Standing(contact_id=row.contact_id, state=state, reason=first_reason)
         return choice
+
+    def _channels(self, attempts: dict[str, str]) -> tuple[Channel, ...]:
+        """The step's order; but only the channel on which a message may have left, if there is one."""
+        if outbox.REPEATABLE in attempts.values():
+            return tuple(channel for channel in self.step.channels if attempts.get(channel) == outbox.REPEATABLE)
+        return self.step.channels
 
     def _ask(self, row: Candidate, channel: Channel, message_id: UUID) -> tuple[Decision, Rendered | None]:
         """The gate's word, and the message when it may leave."""
@@ -148,6 +160,8 @@ class Chooser:
         )
 
     def _claim(self, row: Candidate, channel: Channel, message_id: UUID, rendered: Rendered) -> outbox.Claim:
+        sender = self.senders[channel]
+        repeat_for = sender.repeat_for
         return outbox.Claim(
             id=message_id,
             contact_id=row.contact_id,
@@ -157,8 +171,10 @@ class Chooser:
             lang=rendered.lang,
             address=address_of(row, channel),
             payload=stored_payload(rendered),
-            settings_id=self.senders[channel].settings_id,
-            provider=self.senders[channel].provider,
+            settings_id=sender.settings_id,
+            provider=sender.provider,
+            frozen=frozen_request(rendered) if repeat_for else None,
+            repeat_seconds=repeat_for.total_seconds() if repeat_for else None,
         )
 
     def _ends_everything(self, row: Candidate) -> bool:

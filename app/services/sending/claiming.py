@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import OutboundMessage
-from app.domain.status import CampaignStatus, Channel
+from app.domain.status import CampaignStatus, Channel, MessageType
 from app.domain.template import Rendered
 from app.repositories import outbox, rate_buckets
 from app.repositories.outbox import Candidate
@@ -26,6 +28,8 @@ class Outgoing:
     sender: Sender
     message: OutboundMessage
     attempts: int = 1
+    repeat_until: datetime | None = None  # until then the provider knows the same request again
+    doubtful: bool = False  # an earlier request may have been accepted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,9 @@ async def claim_chunk(
         claim_token=claim_token,
     )
     await outbox.abandon(session, [choice.stale for choice in kept if choice.stale], claim_token)
+    await outbox.give_up(
+        session, [choice.repeated for choice in kept if choice.repeated and choice.repeated not in owned]
+    )
     await outbox.withdraw(session, {id: reason for choice in kept for id, reason in choice.withdrawn.items()})
     await outbox.place(session, campaign.id, step.position, [choice.standing for choice in kept])
     await outbox.add_decisions(
@@ -85,7 +92,7 @@ def _outgoing(
     claim: outbox.Claim,
     rendered: Rendered,
     senders: Mapping[Channel, Sender],
-    attempts: int,
+    owned: Row[Any],
 ) -> Outgoing:
     sender = senders[Channel(claim.channel)]
     message = OutboundMessage(
@@ -93,12 +100,20 @@ def _outgoing(
         tenant_id=campaign.tenant_id,
         settings_id=sender.settings_id,
         channel=sender.channel,
-        type=rendered.type,
+        type=MessageType(owned.frozen["type"]) if owned.frozen else rendered.type,
         to=claim.address,
         purpose=campaign.purpose,
-        content=rendered.content,
+        content=owned.frozen["content"] if owned.frozen else rendered.content,
     )
-    return Outgoing(id=claim.id, contact_id=claim.contact_id, sender=sender, message=message, attempts=attempts)
+    return Outgoing(
+        id=claim.id,
+        contact_id=claim.contact_id,
+        sender=sender,
+        message=message,
+        attempts=owned.attempts,
+        repeat_until=owned.repeat_until,
+        doubtful=owned.doubtful,
+    )
 
 
 async def _lease(

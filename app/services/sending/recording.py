@@ -57,7 +57,7 @@ async def record(
         if isinstance(result, Receipt):
             accepted[outgoing.id] = result.provider_message_id
         else:
-            refused.append(not_sent(outgoing.id, result, outgoing.attempts, now))
+            refused.append(not_sent(outgoing, result, now))
             await note_sender(session, outgoing, result)
             if isinstance(result, ProviderMisconfigured):
                 outcome.trouble = result
@@ -67,7 +67,7 @@ async def record(
     for item in refused:
         if item.id not in written:
             continue
-        if item.status is MessageStatus.UNKNOWN:
+        if item.status is MessageStatus.UNKNOWN and item.next_at is None:
             outcome.unknown += 1
         elif item.status is MessageStatus.FAILED:
             outcome.failed += 1
@@ -102,19 +102,44 @@ async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendErro
         )
 
 
-def not_sent(message_id: UUID, error: SendError, attempts: int, now: datetime) -> outbox.NotSent:
+def not_sent(outgoing: Outgoing, error: SendError, now: datetime) -> outbox.NotSent:
     """What becomes of a message after this answer: unknown, failed for good, or queued for another try."""
+    message_id, attempts = outgoing.id, outgoing.attempts
     code, detail = error.provider_code or error.code, error.detail
-    if isinstance(error, OutcomeUnknown):
-        return outbox.NotSent(id=message_id, status=MessageStatus.UNKNOWN, code=code, detail=detail)
+    # a repeat that came to nothing says nothing of the first request; only a refusal of the message itself does
+    if isinstance(error, OutcomeUnknown) or (outgoing.doubtful and not isinstance(error, MessageRejected)):
+        again = _repeat_at(outgoing, error, now)
+        return outbox.NotSent(
+            id=message_id,
+            status=MessageStatus.UNKNOWN,
+            code=code,
+            detail=detail,
+            next_at=again,
+            may_repeat=again is not None,
+        )
     if isinstance(error, ProviderMisconfigured):  # waits for the mend; not the message's fault
-        return outbox.NotSent(id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now)
+        return outbox.NotSent(
+            id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now, may_repeat=True
+        )
     gave_up = attempts >= MAX_TRANSIENT_ATTEMPTS and isinstance(error, ProviderUnavailable) and error.provider_code
     if not error.retryable or gave_up:
         return outbox.NotSent(id=message_id, status=MessageStatus.FAILED, code=code, detail=detail)
     return outbox.NotSent(
-        id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now + _pause(error, attempts)
+        id=message_id,
+        status=MessageStatus.QUEUED,
+        code=code,
+        detail=detail,
+        next_at=now + _pause(error, attempts),
+        may_repeat=True,
     )
+
+
+def _repeat_at(outgoing: Outgoing, error: SendError, now: datetime) -> datetime | None:
+    """When the same request goes out once more; None where it would be another message, or could not tell."""
+    if isinstance(error, OutcomeUnknown) and not error.repeat_settles:
+        return None
+    at = now if isinstance(error, ProviderMisconfigured) else now + _pause(error, outgoing.attempts)
+    return at if outgoing.repeat_until is not None and at < outgoing.repeat_until else None
 
 
 def _pause(error: SendError, attempts: int) -> timedelta:

@@ -91,6 +91,11 @@ def stored_payload(rendered: Rendered) -> dict[str, Any]:
     return {key: value for key, value in rendered.content.items() if key not in {"html", "headers"}}
 
 
+def frozen_request(rendered: Rendered) -> dict[str, Any]:
+    """All that decides how the request looks, for a provider that must get the very same when it is repeated."""
+    return {"type": rendered.type.value, "content": rendered.content}
+
+
 def unrenderable(decision: Decision, problem: InvalidInput) -> Decision:
     """A message with a hole, or none at all, is not sent; another channel may do without what is missing here."""
     reason = "missing_variable" if isinstance(problem, MissingVariable) else "cannot_render"

@@ -5,7 +5,7 @@ https://www.twilio.com/docs/sendgrid/api-reference/mail-send
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
@@ -47,6 +47,7 @@ class SendGridEmail:
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key"})
     default_messages_per_second: ClassVar[float | None] = None  # SendGrid names no limit, its headers do
+    idempotency_key_lifetime: ClassVar[timedelta | None] = None
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
         self._http = context.http

@@ -6,7 +6,7 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
@@ -61,6 +61,7 @@ class WhatsAppCloud:
     optional_credentials: ClassVar[frozenset[str]] = frozenset()
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"access_token", "app_secret", "verify_token"})
     default_messages_per_second: ClassVar[float | None] = 80.0  # per phone number, before an upgrade
+    idempotency_key_lifetime: ClassVar[timedelta | None] = None
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
         self._http = context.http
