@@ -2,7 +2,7 @@
 
 from app.models.base import Row, TenantRow
 from app.models.campaign import Campaign, CampaignRecipient, CampaignStep, Decision, Template, TemplateChannel
-from app.models.channel_setting import ChannelSetting, IdempotencyKey, RateBucket
+from app.models.channel_setting import ChannelSetting, DailyUsage, IdempotencyKey, RateBucket
 from app.models.contact import Consent, Contact, LeadScore, Suppression
 from app.models.contact_import import Import, ImportChunk, ImportRow, ImportStatus, RowVerdict
 from app.models.event import AuditLog, Conversion, Event, EventSource, WebhookEvent
@@ -21,6 +21,7 @@ __all__ = [
     "Conversation",
     "ConversationStatus",
     "Conversion",
+    "DailyUsage",
     "Decision",
     "Event",
     "EventSource",

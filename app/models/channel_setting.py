@@ -1,13 +1,14 @@
-"""A tenant's sender on a channel, and the token bucket its workers share."""
+"""A tenant's sender on a channel, how its workers share its limit, and what was used of a day's quota."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Float, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import Date, Float, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field
 
 from app.domain.status import Channel
-from app.models.base import TenantRow, flag_field, json_field, text_field, time_field, words
+from app.models.base import TenantRow, count_field, flag_field, json_field, reference, text_field, time_field, words
 
 
 class ChannelSetting(TenantRow, table=True):
@@ -30,14 +31,27 @@ class ChannelSetting(TenantRow, table=True):
 
 
 class RateBucket(TenantRow, table=True):
-    """`id` is the channel setting's. Tokens are leased in batches; after a 429 `blocked_until` slows the
-    whole sender."""
+    """`id` is the channel setting's. `shares_json` has how many of the sender's permits each worker holds (see
+    app.domain.permits); after a 429 `blocked_until` slows the whole sender."""
 
     __tablename__ = "rate_buckets"
 
     tokens: float = Field(default=0, nullable=False, sa_type=Float, sa_column_kwargs={"server_default": text("0")})
     refilled_at: datetime | None = time_field()
+    shares_json: dict[str, Any] = json_field()
     blocked_until: datetime | None = time_field()
+
+
+class DailyUsage(TenantRow, table=True):
+    """How many messages of a day's quota were claimed. `subject_id` is a tenant or a channel setting; `day` is the
+    tenant's own."""
+
+    __tablename__ = "daily_usage"
+    __table_args__ = (UniqueConstraint("subject_id", "day", name="uq_daily_usage_subject_day"),)
+
+    subject_id: UUID = reference("", nullable=False)
+    day: date = Field(nullable=False, sa_type=Date)
+    used: int = count_field()
 
 
 class IdempotencyKey(TenantRow, table=True):
