@@ -5,8 +5,9 @@ import hmac
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -66,17 +67,31 @@ def _storable(value: Any) -> Any:
             return value
 
 
+@lru_cache(maxsize=1)
+def form_pairs(body: bytes) -> Sequence[tuple[str, str]]:
+    """The form's names and values in their order; bytes that are not UTF-8 become lone surrogates, which encode back to
+    them. Remembers the last body, because a request is verified and then read. Raises ValueError.
+    """
+    return parse_qsl(
+        body.decode("utf-8", "surrogateescape"),
+        keep_blank_values=True,
+        errors="surrogateescape",
+        max_num_fields=MAX_FORM_FIELDS,
+    )
+
+
 def read_form(request: WebhookRequest) -> dict[str, str]:
     """The body as form fields, the first value of each name. Raises Malformed."""
     try:
-        pairs = parse_qsl(
-            request.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS
-        )
+        pairs = form_pairs(request.body)
     except ValueError:
         raise Malformed(f"The webhook body has more than {MAX_FORM_FIELDS} form fields.") from None
+    whole = "".join([name + value for name, value in pairs])
+    if not whole.isascii() or "\0" in whole:
+        pairs = [(_storable(name), _storable(value)) for name, value in pairs]
     fields: dict[str, str] = {}
     for name, value in pairs:
-        fields.setdefault(_storable(name), _storable(value))
+        fields.setdefault(name, value)
     return fields
 
 

@@ -7,11 +7,12 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterator
-from urllib.parse import parse_qs, parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from app.channels.base import WebhookRequest
-from app.channels.webhooks import MAX_FORM_FIELDS, same
+from app.channels.webhooks import form_pairs, same
 
+BODY_HASH = "bodySHA256"
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -20,24 +21,24 @@ def is_signed(request: WebhookRequest, auth_token: str) -> bool:
     given = request.headers.get("x-twilio-signature", "")
     if not given:
         return False
+    key = auth_token.encode()
     try:
         signed_fields = _signed_fields(request)
-        addresses = list(_spellings(request.url))
-    except ValueError:
+        return signed_fields is not None and any(
+            same(given, _sign(key, address.encode(errors="replace") + signed_fields))
+            for address in _spellings(request.url)
+        )
+    except ValueError:  # neither the form nor the address can be read
         return False
-    if signed_fields is None:
-        return False
-    key = auth_token.encode()
-    return any(same(given, _sign(key, address.encode(errors="replace") + signed_fields)) for address in addresses)
 
 
 def _sign(key: bytes, data: bytes) -> str:
-    return base64.b64encode(hmac.new(key, data, hashlib.sha1).digest()).decode()
+    return base64.b64encode(hmac.digest(key, data, "sha1")).decode()
 
 
 def _signed_fields(request: WebhookRequest) -> bytes | None:
     """What the body adds to the signed bytes; None when a body that is signed by its hash has another one."""
-    hashes = parse_qs(urlsplit(request.url).query).get("bodySHA256")
+    hashes = parse_qs(urlsplit(request.url).query).get(BODY_HASH) if BODY_HASH in request.url else None
     if hashes:
         return b"" if same(hashes[0].lower(), hashlib.sha256(request.body).hexdigest()) else None
     if request.method == "GET":
@@ -48,16 +49,8 @@ def _signed_fields(request: WebhookRequest) -> bytes | None:
 def _form_fields(body: bytes) -> bytes:
     """Names in byte order, each followed by its values; a repeated name gives its distinct values, sorted."""
     # surrogateescape carries bytes that are not UTF-8 through to the HMAC unchanged
-    pairs = parse_qsl(
-        body.decode("utf-8", "surrogateescape"),
-        keep_blank_values=True,
-        errors="surrogateescape",
-        max_num_fields=MAX_FORM_FIELDS,
-    )
-    values: dict[bytes, set[bytes]] = {}
-    for name, value in pairs:
-        values.setdefault(_bytes(name), set()).add(_bytes(value))
-    return b"".join(name + value for name in sorted(values) for value in sorted(values[name]))
+    pairs = {(_bytes(name), _bytes(value)) for name, value in form_pairs(body)}
+    return b"".join([name + value for name, value in sorted(pairs)])
 
 
 def _bytes(value: str) -> bytes:
