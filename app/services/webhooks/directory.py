@@ -23,6 +23,7 @@ class Route:
 
     sender: Sender
     account: str
+    names: frozenset[str]  # what a report may call it: the account, or the id of the channel setting
 
 
 class Directory:
@@ -33,6 +34,13 @@ class Directory:
         self._by_id: dict[UUID, tuple[float, Route]] = {}
         self._by_account: dict[tuple[Channel, str], tuple[float, list[Route]]] = {}
         self._of_channel: dict[Channel, tuple[float, list[Route]]] = {}
+
+    def known(self, channel: Channel, settings_id: UUID) -> Route | None:
+        """The route, when it was looked up in the last few seconds."""
+        known = self._by_id.get(settings_id)
+        if known is None or monotonic() >= known[0] or known[1].sender.channel is not channel:
+            return None
+        return known[1]
 
     async def by_id(self, channel: Channel, settings_id: UUID) -> Route | None:
         """Raises ProviderMisconfigured or UnreadableSecret when the setting cannot be used."""
@@ -77,7 +85,8 @@ class Directory:
         return routes
 
     def _route(self, setting: ChannelSetting) -> Route:
-        return Route(self._senders.sender(setting), setting.account or str(setting.id))
+        account = setting.account or str(setting.id)
+        return Route(self._senders.sender(setting), account, frozenset({account, str(setting.id)}))
 
     def _usable(self, settings: Iterable[ChannelSetting]) -> Iterable[Route]:
         for setting in settings:

@@ -19,6 +19,7 @@ from app.services.senders import Senders
 from app.services.webhooks.directory import Directory, Route
 from app.services.webhooks.writer import GroupWriter, NotStored
 
+Read = tuple[Sequence[WebhookEvent], Sequence[bytes]]  # the reports of a request, and the rows that keep them
 # What is stored of an event besides its kind, its time and the provider's own object.
 FIELDS = (
     "key",
@@ -67,6 +68,23 @@ class WebhookIntake:
         Raises NotFound for an unknown setting, InvalidSignature, Malformed, or NotStored when the provider has to
         deliver it again.
         """
+        read = self._read_at_once(channel, settings_id, request) if settings_id else None
+        events, rows = read or await self._read(channel, settings_id, request)
+        await self._writer.write(rows)
+        return events
+
+    def _read_at_once(self, channel: Channel, settings_id: UUID, request: WebhookRequest) -> Read | None:
+        """The usual case: a sender that is known by now, and reports about nobody else."""
+        route = self._directory.known(channel, settings_id)
+        if route is None:
+            return None
+        route.sender.adapter.verify(request)
+        events = route.sender.adapter.parse(request)
+        if any((account := _account(event)) and account not in route.names for event in events):
+            return None
+        return events, [_row(route, event, event.kind) for event in events]
+
+    async def _read(self, channel: Channel, settings_id: UUID | None, request: WebhookRequest) -> Read:
         try:
             routes = await self._routes(channel, settings_id, request)
             events = routes[0].sender.adapter.parse(request)
@@ -74,8 +92,7 @@ class WebhookIntake:
         except (SQLAlchemyError, OSError) as error:
             logger.error("a webhook's sender could not be looked up: {!r}", error)
             raise NotStored("The webhook could not be stored: deliver it again.") from error
-        await self._writer.write(rows)
-        return events
+        return events, rows
 
     async def answer_challenge(self, channel: Channel, settings_id: UUID | None, query: Mapping[str, str]) -> str:
         """What to answer a provider's subscription handshake. Raises NotFound or PermissionDenied."""
@@ -117,11 +134,10 @@ class WebhookIntake:
         self, channel: Channel, routes: Sequence[Route], event: WebhookEvent, request: WebhookRequest
     ) -> list[bytes]:
         """The event as rows: for its sender, or for each tenant's when the request addressed none."""
-        account = str(event.data.get("account", ""))
-        # a report about the whole business account names no sender of it
-        if not account or account == event.data.get("business_account"):
+        account = _account(event)
+        if not account:
             return [_row(routes[0], event, event.kind)]
-        owners = [route for route in routes if account in (route.account, str(route.sender.settings_id))]
+        owners = [route for route in routes if account in route.names]
         if not owners:
             owners = [
                 route for route in await self._directory.by_account(channel, account) if _is_signed(route, request)
@@ -132,6 +148,12 @@ class WebhookIntake:
             return [_row(routes[0], event, event.kind)]
         logger.warning("a webhook for {} names the unknown account {}", routes[0].sender.settings_id, account)
         return [_row(routes[0], event, EventKind.UNKNOWN)]
+
+
+def _account(event: WebhookEvent) -> str:
+    """Whose report it is; empty when it says nothing, or names the whole business account and no sender of it."""
+    account = str(event.data.get("account", ""))
+    return "" if account == event.data.get("business_account") else account
 
 
 def _accounts(channel: Channel, request: WebhookRequest) -> list[str]:
