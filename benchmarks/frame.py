@@ -38,7 +38,8 @@ class Trial:
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of the table. `target` is the least (or, with `lower_is_better`, the most) that `value` should be, and
-    `floor_share` the least share of the floor; None where nothing was asked."""
+    `floor_share` the least share of the floor; None where nothing was asked. `most_rounds` is for what takes long and
+    comes out the same each time."""
 
     name: str
     title: str
@@ -49,11 +50,13 @@ class Row:
     floor: Trial | None = None
     floor_share: float | None = None
     lower_is_better: bool = False
+    most_rounds: int | None = None
 
 
 def measure_row(row: Row, size: int, rounds: int) -> dict[str, Any]:
     """The row's entry in the results: every round, and what they come to."""
     measured: list[dict[str, Any]] = []
+    rounds = min(rounds, row.most_rounds or rounds)
     for number in range(1, rounds + 1):
         found = {"trial": perform(row.trial, size)}
         if row.floor is not None:

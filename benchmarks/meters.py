@@ -85,5 +85,9 @@ class Sampler:
     def now(self) -> float:
         return round(time.perf_counter() - self.began, 2)
 
+    def memory_at(self, part: str, instant: float) -> float:
+        """Megabytes of the part at the sample nearest to the instant."""
+        return min(self.samples, key=lambda sample: abs(sample["at"] - instant))[part]
+
     def peaks(self) -> dict[str, float]:
         return {part: max(sample[part] for sample in self.samples if part in sample) for part in self.pids}

@@ -133,6 +133,15 @@ async def until_accepted(platform: Platform, count: int) -> None:
     platform.progress("accepted", counts.accepted)
 
 
+async def until_recorded(platform: Platform, shop: Shop, campaign_id: UUID, count: int, step: int = 0) -> Progress:
+    """Wait until the database too has so many messages of the step as sent."""
+    while True:
+        now = await progress(platform, shop, campaign_id, step)
+        if now.sent >= count:
+            return now
+        await asyncio.sleep(POLL_SECONDS)
+
+
 async def until_armed(platform: Platform, shop: Shop, campaign_id: UUID, count: int) -> Progress:
     """Wait until so many sequences of the campaign are armed."""
     while (now := await progress(platform, shop, campaign_id)).armed < count:

@@ -42,10 +42,7 @@ async def launched(platform: Platform, size: int) -> Measurement:
     with platform.window() as window:
         campaign_id = await shops.launch(platform, shop, followups=[1.0])
         await shops.until_accepted(platform, size)
-    now = await shops.progress(platform, shop, campaign_id)
-    while now.sent < size:  # accepted, and about to be recorded
-        await asyncio.sleep(shops.POLL_SECONDS)
-        now = await shops.progress(platform, shop, campaign_id)
+    now = await shops.until_recorded(platform, shop, campaign_id, size)
     counts = await platform.stub.counts()
     platform.require(now.sent == counts.distinct == size, "every contact got the message, and the database says so")
     platform.require(counts.repeated == 0, "nobody got it twice")
