@@ -182,5 +182,5 @@ async def product(directory: Path, provider_url: str, **settings: str) -> AsyncI
         try:
             yield it
         finally:
-            if it.process is not None:
+            if it.process is not None and it.process.poll() is None:
                 await it.down()
