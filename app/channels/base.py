@@ -141,6 +141,8 @@ class Adapter(Protocol):
     optional_credentials: ClassVar[frozenset[str]]
     secret_credentials: ClassVar[frozenset[str]]  # masked in every answer
     default_messages_per_second: ClassVar[float | None]
+    # the provider's limit of a pair: the least time between two messages from one sender to one recipient
+    recipient_interval: ClassVar[timedelta | None]
     # with Feature.IDEMPOTENCY_KEY: for how long the same request with the same reference is no second message
     idempotency_key_lifetime: ClassVar[timedelta | None]
 

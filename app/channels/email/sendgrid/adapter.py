@@ -47,6 +47,7 @@ class SendGridEmail:
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key"})
     default_messages_per_second: ClassVar[float | None] = None  # SendGrid names no limit, its headers do
+    recipient_interval: ClassVar[timedelta | None] = None
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:

@@ -53,6 +53,7 @@ class TwilioSms:
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_number", "messaging_service_sid"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"auth_token"})
     default_messages_per_second: ClassVar[float | None] = 10.0  # of most senders; long codes do less, short codes more
+    recipient_interval: ClassVar[timedelta | None] = None
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
