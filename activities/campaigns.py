@@ -85,6 +85,8 @@ class CampaignActivities:
         for _ in range(PAGES_AT_ONCE):
             async with self.sessions.begin(input.tenant_id) as session:
                 campaign = await session.get_one(Campaign, input.campaign_id)
+                if campaign.finished_at is not None:  # a reset: whoever fits the segment only since is not part of it
+                    return FrozenPages(pages=[], complete=True)
                 contact_ids = await audience.freeze(
                     session,
                     tenant_id=input.tenant_id,

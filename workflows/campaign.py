@@ -55,7 +55,7 @@ class CampaignWorkflow:
         self.pauses = 0
         self.recipients, self.armed, self.sent = input.recipients, input.armed, 0
         self.held_until: datetime | None = None
-        self.paused = self.cancelled = self.resume_asked = self.leaving = False
+        self.paused = self.cancelled = self.resume_asked = self.leaving = self.over = False
 
     @workflow.run
     async def run(self, input: CampaignInput) -> CampaignResult:
@@ -233,7 +233,7 @@ class CampaignWorkflow:
 
     @property
     def _stopping(self) -> bool:
-        return self.cancelled or self.leaving
+        return self.cancelled or self.leaving or self.over
 
     @property
     def _all_sent(self) -> bool:
@@ -245,6 +245,8 @@ class CampaignWorkflow:
             self.paused = True
         elif status in {CampaignStatus.CANCELLED, CampaignStatus.FAILED}:
             self.cancelled = True
+        elif status == CampaignStatus.DONE:  # an earlier run came to the end: this one was reset, and has nothing to do
+            self.over = True
         elif status == CampaignStatus.RUNNING:
             self.pauses = 0
         if workflow.info().is_continue_as_new_suggested():

@@ -57,6 +57,10 @@ class Chooser:
         """The first channel of the step's order that the gate lets pass, or why none does."""
         attempts: dict[str, str] = row.attempts or {}
         choice = Choice(standing=outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED))
+        if row.step > self.step.position and not attempts:  # a reset asks for a step that was left behind unsent
+            reason = "left_behind"
+            choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED, reason=reason)
+            return choice
         first_reason, failed = "", False
         for channel in self._channels(attempts):
             message_id = ids.outbox_id(self.campaign.id, row.contact_id, self.step.position, channel.value)
