@@ -8,11 +8,12 @@ import orjson
 
 from app.simulator.demo_templates import demo_templates
 from app.simulator.files import replace_file
-from app.simulator.signatures import sendgrid_public_key
+from app.simulator.signatures import resend_secret, sendgrid_public_key
 from app.simulator.whatsapp.templates import Template, read_templates
 
-WHATSAPP, TWILIO, SENDGRID = "whatsapp_cloud", "twilio", "sendgrid"
+WHATSAPP, TWILIO, SENDGRID, RESEND = "whatsapp_cloud", "twilio", "sendgrid", "resend"
 
+RESEND_API_KEY = "re_sandbox_key_not_for_production"
 SENDGRID_API_KEY = "SG.sandbox-key-id.sandbox-key-secret-not-for-production"
 
 DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
@@ -34,14 +35,21 @@ DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
         "from_name": "Example Shop",
         "webhook_public_key": sendgrid_public_key(SENDGRID_API_KEY),
     },
+    RESEND: {
+        "api_key": RESEND_API_KEY,
+        "from_email": "hello@mail.example.org",
+        "from_name": "Example Shop",
+        "webhook_secret": resend_secret(RESEND_API_KEY),
+    },
 }
 
 # The field that names an account, and what else it can't work without.
-IDENTITY = {WHATSAPP: "phone_number_id", TWILIO: "account_sid", SENDGRID: "api_key"}
+IDENTITY = {WHATSAPP: "phone_number_id", TWILIO: "account_sid", SENDGRID: "api_key", RESEND: "api_key"}
 REQUIRED = {
     WHATSAPP: ("phone_number_id", "waba_id", "access_token", "app_secret", "verify_token"),
     TWILIO: ("account_sid", "auth_token"),
     SENDGRID: ("api_key", "from_email"),
+    RESEND: ("api_key", "from_email"),
 }
 
 
@@ -49,10 +57,10 @@ REQUIRED = {
 class Account:
     provider: str
     credentials: dict[str, str]
-    webhook_url: str = ""  # WhatsApp and SendGrid events, Twilio inbound messages; empty: nothing is posted
+    webhook_url: str = ""  # all events, of Twilio inbound messages; empty: nothing is posted
     messages_per_second: float | None = None
     templates: str | list[dict[str, Any]] = field(default_factory=list)  # "*" accepts every template
-    verified_senders: list[str] = field(default_factory=list)  # SendGrid: further addresses or whole domains
+    verified_senders: list[str] = field(default_factory=list)  # e-mail: further addresses (SendGrid) or whole domains
     display_phone_number: str = "15005550222"
     approved: dict[tuple[str, str], Template] = field(default_factory=dict)
 
@@ -104,6 +112,8 @@ class Accounts:
         if account.provider == SENDGRID:
             # The provider makes the key pair: whatever the caller sent, this is the key its webhooks verify with.
             account.credentials["webhook_public_key"] = sendgrid_public_key(account.id)
+        if account.provider == RESEND:
+            account.credentials["webhook_secret"] = resend_secret(account.id)
         if account.provider == WHATSAPP:
             account.approved = {} if account.templates == "*" else read_templates(account.templates)
         self.by_id[account.provider, account.id] = account

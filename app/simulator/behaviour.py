@@ -82,6 +82,7 @@ class Behaviour(Shape):
     webhook_connections: int = Field(16, ge=1, le=500, description="per account")
     whatsapp_batch: int = Field(10, ge=1, le=1_000, description="most statuses in one WhatsApp webhook")
     sendgrid_batch_ms: float = Field(250, ge=0, description="how often SendGrid posts its events (in reality 30 s)")
+    resend_key_seconds: float = Field(86_400, gt=0, description="how long Resend knows an idempotency key")
     max_pending: int = Field(200_000, ge=1, description="webhooks kept for later; more are dropped and counted")
     whatsapp_fail_codes: list[int] = Field(default=[131026], min_length=1)
     sms_fail_codes: list[int] = Field(default=[30005, 30003], min_length=1)
@@ -142,7 +143,7 @@ class Fault(Shape):
     """
 
     kind: Literal["error", "hang", "reset", "throttle"]
-    provider: Literal["whatsapp_cloud", "twilio", "sendgrid"] | None = None
+    provider: Literal["whatsapp_cloud", "twilio", "sendgrid", "resend"] | None = None
     share: Share | None = None
     next: int | None = Field(None, ge=1)
     status: int = Field(503, ge=400, le=599)
@@ -165,9 +166,10 @@ class Shop(Shape):
 
 class Inbound(Shape):
     """A person writes now. WhatsApp: text, button, interactive or a whole `message` object. SMS: text.
-    E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address."""
+    E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Resend also
+    text, the subject of an e-mail to us, and never unsubscribe, of which it hears nothing."""
 
-    provider: Literal["whatsapp_cloud", "twilio", "sendgrid"]
+    provider: Literal["whatsapp_cloud", "twilio", "sendgrid", "resend"]
     sender: str = Field(alias="from", min_length=3)
     account: str | None = Field(None, description="the account's id; default: the last one that wrote to this person")
     text: str | None = Field(None, max_length=4_096)
@@ -181,6 +183,9 @@ class Inbound(Shape):
         if self.provider == "sendgrid":
             if self.event is None:
                 raise ValueError("an e-mail person needs `event`")
+        elif self.provider == "resend":
+            if self.event == "unsubscribe" or (self.event is None and self.text is None):
+                raise ValueError("an e-mail person needs `text`, or `event` other than unsubscribe")
         elif self.provider == "twilio":
             if self.text is None:
                 raise ValueError("an SMS needs `text`")
@@ -190,7 +195,7 @@ class Inbound(Shape):
 
 
 class AccountBody(Shape):
-    provider: Literal["whatsapp_cloud", "twilio", "sendgrid"]
+    provider: Literal["whatsapp_cloud", "twilio", "sendgrid", "resend"]
     credentials: dict[str, str] = {}
     webhook_url: str | None = Field(None, pattern="^(https?://.*)?$")
     handshake: bool = Field(True, description="false saves a WhatsApp webhook URL without asking it first")

@@ -11,10 +11,11 @@ from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
-from app.simulator.accounts import IDENTITY, SENDGRID, TWILIO, WHATSAPP, Account
+from app.simulator.accounts import IDENTITY, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
 from app.simulator.behaviour import FAULTS, SCRIPTS, AccountBody, Behaviour, Channel, Inbound, Shop
 from app.simulator.dispatcher import Event
 from app.simulator.people import normal_address
+from app.simulator.resend import events as resend_events
 from app.simulator.sandbox import PROVIDERS, Sandbox
 from app.simulator.sendgrid.events import email_event
 from app.simulator.serve import SANDBOX
@@ -22,7 +23,8 @@ from app.simulator.twilio import events as twilio_events
 from app.simulator.whatsapp import events as whatsapp_events
 
 HANDSHAKE_TIMEOUT = aiohttp.ClientTimeout(total=10)
-CHANNELS: dict[str, Channel] = {WHATSAPP: "whatsapp", TWILIO: "sms", SENDGRID: "email"}
+RESEND_EVENTS = {"spamreport": "email.complained", "open": "email.opened", "click": "email.clicked"}
+CHANNELS: dict[str, Channel] = {WHATSAPP: "whatsapp", TWILIO: "sms", SENDGRID: "email", RESEND: "email"}
 
 
 def add_routes(app: web.Application) -> None:
@@ -195,8 +197,16 @@ async def post_inbound(request: web.Request) -> web.Response:
     elif said.provider == TWILIO:
         event = twilio_events.inbound(account, address, said.text or "")
         identity = event.payload["MessageSid"]
+    elif said.provider == RESEND and said.text is not None:
+        event = resend_events.inbound(account, address, said.text, now)
+        identity = event.token
     elif person is None or person.facts is None:
         return _invalid("from", f"nothing was sent to {address} yet")
+    elif said.provider == RESEND:
+        kind = RESEND_EVENTS[said.event or ""]
+        extra = resend_events.clicked(person.facts, now) if said.event == "click" else {}
+        event = resend_events.email_event(account.id, address, person.facts, kind, now, extra)
+        identity = event.token
     else:
         event = email_event(account.id, address, person.facts, said.event or "", now, _email_extra(said, person.facts))
         identity = event.payload["sg_event_id"]

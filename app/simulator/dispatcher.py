@@ -14,19 +14,20 @@ import aiohttp
 from loguru import logger
 from yarl import URL
 
-from app.simulator.accounts import SENDGRID, TWILIO, WHATSAPP
+from app.simulator.accounts import RESEND, SENDGRID, TWILIO, WHATSAPP
 from app.simulator.behaviour import Behaviour
 
 # Seconds before each next attempt; the last one repeats. Multiplied by `retry_factor`.
 RETRY_DELAYS = {
     WHATSAPP: (1, 2, 4, 8, 15),
     SENDGRID: (1, 2, 4, 8, 15),
+    RESEND: (1, 2, 4, 8, 15),
     TWILIO: (2, 10, 30, 90, 180),  # five retries last through five minutes of outage
     "shop": (0.5, 1, 2, 5),
     "one_click": (1, 2, 4, 8, 15),
 }
 DAY = 86_400
-LIFETIMES = {WHATSAPP: 7 * DAY, SENDGRID: DAY, TWILIO: DAY, "shop": 7 * DAY, "one_click": DAY}
+LIFETIMES = {WHATSAPP: 7 * DAY, SENDGRID: DAY, RESEND: DAY, TWILIO: DAY, "shop": 7 * DAY, "one_click": DAY}
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts
 UNREACHABLE_PAUSE = 0.1  # seconds that a connection rests when nobody answers there: an outage must not eat the CPU
 TICK = 0.005  # events that fall due within this many seconds are handled together

@@ -13,21 +13,26 @@ from typing import Any
 import orjson
 from loguru import logger
 
-from app.simulator.accounts import SENDGRID, TWILIO, WHATSAPP, Account, Accounts
+from app.simulator.accounts import RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
 from app.simulator.behaviour import SCRIPTS, Behaviour, Channel, Shop
 from app.simulator.dispatcher import Call, Dispatcher, Event
 from app.simulator.files import replace_file
 from app.simulator.ledger import Journal, Ledger
 from app.simulator.limits import Faults, Limits
 from app.simulator.people import Act, People, Plan
+from app.simulator.resend import events as resend_events
+from app.simulator.resend.keys import Keys
 from app.simulator.sendgrid import events as sendgrid_events
 from app.simulator.twilio import events as twilio_events
 from app.simulator.twilio.store import MessageStore
 from app.simulator.whatsapp import events as whatsapp_events
 
 SNAPSHOT_SECONDS = 5.0
-PROVIDERS = (WHATSAPP, TWILIO, SENDGRID)
-ENCODERS = {WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, SENDGRID: sendgrid_events.encode}
+PROVIDERS = (WHATSAPP, TWILIO, SENDGRID, RESEND)
+ENCODERS = {
+    WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, SENDGRID: sendgrid_events.encode,
+    RESEND: resend_events.encode,
+}  # fmt: skip
 EFFECTS = ("delivered", "read", "clicked", "replied", "stopped", "unsubscribed", "complained", "bounced", "blocked",
            "dropped", "failed", "bought")  # fmt: skip
 
@@ -50,6 +55,7 @@ class Sandbox:
         self.people, self.ledger = People(), Ledger()
         self.limits, self.faults = Limits(), Faults()
         self.messages = MessageStore()  # Twilio's, which can be listed
+        self.resend_keys = Keys()
         self.windows: dict[tuple[str, str], float] = {}  # (sender, address) -> when the person last wrote
         self.blocks: dict[tuple[str, str], str] = {}  # (sender, address) -> why the provider won't send there
         self.happened: Counter[tuple[str, str]] = Counter()  # (channel, effect)
@@ -162,6 +168,7 @@ class Sandbox:
         """Forget everything but the accounts, the behaviour and the shop. Webhooks not yet posted are dropped."""
         self.dispatcher.clear()
         self.ledger, self.messages, self.limits = Ledger(), MessageStore(), Limits()
+        self.resend_keys = Keys()
         self.people, self.faults = People(), Faults()
         self.windows.clear()
         self.blocks.clear()
@@ -210,6 +217,8 @@ class Sandbox:
             self.journal.write({"k": "w", "s": event.account, "r": event.address, "t": time.time()})
         elif event.channel == "sms" and event.kind == "inbound":
             twilio_events.heard(self, event)
+        elif event.provider == RESEND:
+            resend_events.happened(self, event)
         elif event.channel == "email":
             sendgrid_events.happened(self, event)
 
@@ -297,6 +306,8 @@ class Sandbox:
                     self.accept(account, record["c"], record["r"], record["f"], record["i"], record["m"])
                     if record["p"] == TWILIO:
                         self.messages.add(record["m"])
+                    elif record["p"] == RESEND:
+                        self.resend_keys.keep(account.id, record["m"])
             case "w":
                 self.windows[record["s"], record["r"]] = record["t"]
             case "b" if record["w"]:

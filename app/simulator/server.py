@@ -13,6 +13,7 @@ import uvloop
 from aiohttp import web
 
 from app.simulator import control
+from app.simulator.resend import api as resend_api
 from app.simulator.sandbox import Sandbox
 from app.simulator.sendgrid import api as sendgrid_api
 from app.simulator.sendgrid.api import MAX_BYTES
@@ -36,6 +37,7 @@ def create_app(sandbox: Sandbox) -> web.Application:
     app[SANDBOX] = sandbox
     twilio_api.add_routes(app)
     sendgrid_api.add_routes(app)
+    resend_api.add_routes(app)
     control.add_routes(app)
     whatsapp_api.add_routes(app)
 

@@ -31,6 +31,18 @@ def twilio_signature(auth_token: str, url: str, fields: Sequence[tuple[str, str]
     return base64.b64encode(digest).decode()
 
 
+def resend_secret(api_key: str) -> str:
+    """The signing secret of an account. Derived from its API key, so that it is the same after a restart."""
+    return "whsec_" + base64.b64encode(hashlib.sha256(b"sandbox webhook " + api_key.encode()).digest()[:24]).decode()
+
+
+def svix_signature(secret: str, id: str, timestamp: str, body: bytes) -> str:
+    """The value of svix-signature for these raw bytes."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
 @lru_cache(maxsize=256)
 def sendgrid_key(api_key: str) -> ec.EllipticCurvePrivateKey:
     """The key pair of an account. Derived from its API key, so that the public key is the same after a restart."""

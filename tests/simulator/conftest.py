@@ -19,7 +19,7 @@ QUICK = {
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Listens at /whatsapp, /sms, /email, /shop, and everywhere else."""
+    """Listens at /whatsapp, /sms, /email, /resend, /shop, and everywhere else."""
     kept = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", kept.take)
@@ -49,7 +49,12 @@ async def client(server: Serving) -> AsyncIterator[Client]:
 @pytest.fixture
 async def listening(client: Client, receiver: Receiver) -> Receiver:
     """The receiver, with the webhooks of every default account pointed at it."""
-    for provider, path in (("whatsapp_cloud", "/whatsapp"), ("twilio", "/sms"), ("sendgrid", "/email")):
+    for provider, path in (
+        ("whatsapp_cloud", "/whatsapp"),
+        ("twilio", "/sms"),
+        ("sendgrid", "/email"),
+        ("resend", "/resend"),
+    ):
         reply = await client.control(
             "POST", "/sandbox/accounts", {"provider": provider, "webhook_url": receiver.url + path}
         )

@@ -11,10 +11,10 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from app.simulator.accounts import DEFAULT_CREDENTIALS, SENDGRID, TWILIO, WHATSAPP
+from app.simulator.accounts import DEFAULT_CREDENTIALS, RESEND, SENDGRID, TWILIO, WHATSAPP
 from app.simulator.server import Serving
 
-WA, TW, SG = (DEFAULT_CREDENTIALS[name] for name in (WHATSAPP, TWILIO, SENDGRID))
+WA, TW, SG, RE = (DEFAULT_CREDENTIALS[name] for name in (WHATSAPP, TWILIO, SENDGRID, RESEND))
 VERIFIED = {"email": SG["from_email"], "name": "Example"}
 ASHA, RUI = "+351910000001", "+351910000002"
 
@@ -136,6 +136,11 @@ class Client:
     async def mail(self, payload: Any, *, key: str = SG["api_key"]) -> Answer:
         return await self.call("POST", "/v3/mail/send", json=payload, headers={"Authorization": f"Bearer {key}"})
 
+    async def email(self, payload: Any, *, key: str = "", **headers: str) -> Answer:
+        """Resend's; `key` is the idempotency key."""
+        named = {"Authorization": f"Bearer {RE['api_key']}", **({"Idempotency-Key": key} if key else {}), **headers}
+        return await self.call("POST", "/emails", json=payload, headers=named)
+
 
 def template(to: Any = ASHA, reference: str = "", **changes: Any) -> dict[str, Any]:
     parameters = [{"type": "text", "text": "Asha"}, {"type": "text", "text": "SPRING20"}]
@@ -169,3 +174,23 @@ def mail(*to: str, reference: str = "m-1", sender: Any = VERIFIED, **changes: An
         "content": [{"type": "text/plain", "value": "Hello"}, {"type": "text/html", "value": "<p>Hello</p>"}],
         **changes,
     }
+
+
+def email(
+    to: Any = "ana@example.com",
+    *,
+    reference: str = "m-1",
+    sender: Any = f"Example <{RE['from_email']}>",
+    **changes: Any,
+) -> dict[str, Any]:
+    """For Resend."""
+    payload = {
+        "from": sender,
+        "to": to,
+        "subject": "March",
+        "html": '<p>Hello <a href="https://shop.example.org/a">shop</a></p>',
+        "text": "Hello",
+        "tags": [{"name": "message_id", "value": reference}, {"name": "tenant_id", "value": "t-1"}],
+        **changes,
+    }
+    return {name: value for name, value in payload.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Resend's API for sending e-mail, and its webhooks."""
