@@ -15,6 +15,7 @@ PROVIDER_BASE_URLS = {
     "whatsapp_cloud": "https://graph.facebook.com",
     "twilio": "https://api.twilio.com",
     "sendgrid": "https://api.sendgrid.com",
+    "resend": "https://api.resend.com",
 }
 
 
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     whatsapp_cloud_version: str = Field("v23.0", pattern=r"^v\d+\.\d+$")
     twilio_base_url: str = PROVIDER_BASE_URLS["twilio"]
     sendgrid_base_url: str = PROVIDER_BASE_URLS["sendgrid"]
+    resend_base_url: str = PROVIDER_BASE_URLS["resend"]
 
     send_concurrency: int = Field(100, ge=1, le=1_000)
     provider_timeout_seconds: float = Field(15, gt=0)
@@ -62,7 +64,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_json: bool = False
 
-    @field_validator("whatsapp_cloud_base_url", "twilio_base_url", "sendgrid_base_url", "public_url", "temporal_ui_url")
+    @field_validator(*(f"{provider}_base_url" for provider in PROVIDER_BASE_URLS), "public_url", "temporal_ui_url")
     @classmethod
     def _is_an_http_address(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):

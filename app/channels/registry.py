@@ -1,6 +1,7 @@
 """Which adapter serves which provider on which channel. By hand: a new provider is one line here."""
 
 from app.channels.base import Adapter
+from app.channels.email.resend import ResendEmail
 from app.channels.email.sendgrid import SendGridEmail
 from app.channels.sms.twilio import TwilioSms
 from app.channels.whatsapp.cloud import WhatsAppCloud
@@ -11,6 +12,7 @@ ADAPTERS: dict[tuple[Channel, str], type[Adapter]] = {
     (Channel.WHATSAPP, "whatsapp_cloud"): WhatsAppCloud,
     (Channel.SMS, "twilio"): TwilioSms,
     (Channel.EMAIL, "sendgrid"): SendGridEmail,
+    (Channel.EMAIL, "resend"): ResendEmail,
 }
 PROVIDERS: dict[Channel, tuple[str, ...]] = {
     channel: tuple(provider for served, provider in ADAPTERS if served is channel) for channel in Channel

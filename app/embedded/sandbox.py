@@ -17,6 +17,7 @@ class _Given(BaseSettings):
     whatsapp_cloud_base_url: str = ""
     twilio_base_url: str = ""
     sendgrid_base_url: str = ""
+    resend_base_url: str = ""
 
 
 def platform_settings(*, simulator: bool, data_dir: Path | None = None) -> Settings:

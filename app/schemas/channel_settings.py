@@ -33,7 +33,7 @@ class _Given(Body):
 
 class ChannelSettingCreate(_Given):
     channel: Channel
-    provider: str = Field(max_length=50, description="whatsapp_cloud, twilio or sendgrid.")
+    provider: str = Field(max_length=50, description="whatsapp_cloud, twilio, sendgrid or resend.")
     name: Name = "default"
     credentials: Credentials = Field(description="Stored encrypted; see `docs/credentials.md` for each provider's.")
     limits: Limits = Field(default_factory=Limits)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, WebhookEvent, WebhookRequest
-from app.channels.registry import ADAPTERS
+from app.channels.registry import ADAPTERS, PROVIDERS
 from app.domain.status import Channel, MessageType
 from app.errors import MessageRejected, OutcomeUnknown, ProviderMisconfigured, RateLimited, SendError
 from app.simulator.server import Serving, serving
@@ -28,14 +29,15 @@ WELCOME = outbound(
 )
 SMS = outbound(Channel.SMS, {"body": "Olá, Ana"})
 MAIL = outbound(Channel.EMAIL, {"subject": "Hello", "text": "Hi", "html": "<p>Hi</p>"}, to="ana@example.com")
-MESSAGES = [WELCOME, SMS, MAIL]
+MESSAGES = {"whatsapp_cloud": WELCOME, "twilio": SMS, "sendgrid": MAIL, "resend": MAIL}
+SECRETS = {"whatsapp_cloud": "access_token", "twilio": "auth_token", "sendgrid": "api_key", "resend": "api_key"}
 
 
 class Inbox:
     """Where the sandbox posts its webhooks; each is verified and read by the adapter it is for."""
 
     def __init__(self) -> None:
-        self.adapters: dict[Channel, Adapter] = {}
+        self.adapters: dict[str, Adapter] = {}
         self.events: asyncio.Queue[WebhookEvent] = asyncio.Queue()
         self.url = ""
 
@@ -47,7 +49,7 @@ class Inbox:
             query=dict(request.query),
             body=await request.read(),
         )
-        adapter = self.adapters[Channel(request.match_info["channel"])]
+        adapter = self.adapters[request.query.get("provider") or PROVIDERS[Channel(request.match_info["channel"])][0]]
         adapter.verify(webhook)
         for event in adapter.parse(webhook):
             self.events.put_nowait(event)
@@ -69,8 +71,8 @@ class Sandbox:
         assert response.is_success, response.text
         return response.json()
 
-    async def adapter(self, channel: Channel, **changed: str) -> Adapter:
-        kind = next(adapter for (served, _), adapter in ADAPTERS.items() if served is channel)
+    async def adapter(self, provider: str, **changed: str) -> Adapter:
+        kind = next(adapter for (_, name), adapter in ADAPTERS.items() if name == provider)
         credentials = (await self.control("GET", "/sandbox/accounts"))[kind.provider]
         assert kind.check_credentials(credentials) == []
         place = AdapterContext(
@@ -104,39 +106,44 @@ async def sandbox(inbox: Inbox, http: httpx.AsyncClient) -> AsyncIterator[Sandbo
             "PUT", "/sandbox/behaviour", {"latency_ms": 0, "webhook_delay_ms": [0, 10], "sendgrid_batch_ms": 10}
         )
         for channel, provider in ADAPTERS:
-            inbox.adapters[channel] = await sandbox.adapter(channel)
-            address = f"{inbox.url}/v1/webhooks/{channel}/{SETTINGS_ID}"
+            inbox.adapters[provider] = await sandbox.adapter(provider)
+            address = f"{inbox.url}/v1/webhooks/{channel}/{SETTINGS_ID}?provider={provider}"
             body = {"provider": provider, "webhook_url": address, "handshake": False}
             await sandbox.control("POST", "/sandbox/accounts", body)
         yield sandbox
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: str(message.channel))
-class TestEveryChannel:
-    async def test_sent_message_comes_back_as_delivered(self, sandbox: Sandbox, message: OutboundMessage) -> None:
-        receipt = await (await sandbox.adapter(message.channel)).send(message)
+@pytest.mark.parametrize(("provider", "message"), MESSAGES.items(), ids=MESSAGES)
+class TestEveryProvider:
+    async def test_sent_message_comes_back_as_delivered(
+        self, sandbox: Sandbox, provider: str, message: OutboundMessage
+    ) -> None:
+        receipt = await (await sandbox.adapter(provider)).send(message)
         assert receipt.provider_message_id
         event = await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED)
         assert event.reference == str(REFERENCE)
         assert event.provider_message_id == receipt.provider_message_id
         assert event.address == message.to
 
-    async def test_lost_answer_is_resolved_by_the_reference(self, sandbox: Sandbox, message: OutboundMessage) -> None:
-        adapter = await sandbox.adapter(message.channel)
+    async def test_lost_answer_is_resolved_by_the_reference(
+        self, sandbox: Sandbox, provider: str, message: OutboundMessage
+    ) -> None:
+        adapter = await sandbox.adapter(provider)
         await sandbox.lose_the_next_answer(adapter.provider)
         with pytest.raises(OutcomeUnknown):
             await adapter.send(message)
         event = await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED)
         assert event.reference == str(REFERENCE)
 
-    async def test_wrong_secret_is_a_matter_of_the_sender(self, sandbox: Sandbox, message: OutboundMessage) -> None:
-        names = {Channel.WHATSAPP: "access_token", Channel.SMS: "auth_token", Channel.EMAIL: "api_key"}
-        adapter = await sandbox.adapter(message.channel, **{names[message.channel]: "wrong"})
+    async def test_wrong_secret_is_a_matter_of_the_sender(
+        self, sandbox: Sandbox, provider: str, message: OutboundMessage
+    ) -> None:
+        adapter = await sandbox.adapter(provider, **{SECRETS[provider]: "wrong"})
         with pytest.raises(ProviderMisconfigured):
             await adapter.send(message)
 
-    async def test_throttling_asks_to_wait(self, sandbox: Sandbox, message: OutboundMessage) -> None:
-        adapter = await sandbox.adapter(message.channel)
+    async def test_throttling_asks_to_wait(self, sandbox: Sandbox, provider: str, message: OutboundMessage) -> None:
+        adapter = await sandbox.adapter(provider)
         fault = {"kind": "throttle", "provider": adapter.provider, "next": 1, "retry_after": 3}
         await sandbox.control("PUT", "/sandbox/faults", [fault])
         with pytest.raises(RateLimited):
@@ -145,7 +152,7 @@ class TestEveryChannel:
 
 class TestWhatsApp:
     async def test_text_outside_the_window_is_rejected_and_inside_it_is_sent(self, sandbox: Sandbox) -> None:
-        adapter = await sandbox.adapter(Channel.WHATSAPP)
+        adapter = await sandbox.adapter("whatsapp_cloud")
         text = outbound(Channel.WHATSAPP, {"body": "Hello"})
         with pytest.raises(MessageRejected) as caught:
             await adapter.send(text)
@@ -157,7 +164,7 @@ class TestWhatsApp:
         assert (await adapter.send(text)).provider_message_id
 
     async def test_every_content_is_accepted_inside_the_window(self, sandbox: Sandbox) -> None:
-        adapter = await sandbox.adapter(Channel.WHATSAPP)
+        adapter = await sandbox.adapter("whatsapp_cloud")
         await sandbox.control("POST", "/sandbox/inbound", {"provider": "whatsapp_cloud", "from": TO, "text": "Hi"})
         contents: list[tuple[MessageType, dict[str, Any]]] = [
             (MessageType.MEDIA, {"kind": "image", "link": "https://cdn.example.org/a.jpg", "caption": "New"}),
@@ -172,7 +179,7 @@ class TestWhatsApp:
     async def test_wrong_number_of_parameters_is_rejected(self, sandbox: Sandbox) -> None:
         content = {"name": "welcome", "language": "en_US", "components": []}
         with pytest.raises(MessageRejected) as caught:
-            await (await sandbox.adapter(Channel.WHATSAPP)).send(
+            await (await sandbox.adapter("whatsapp_cloud")).send(
                 outbound(Channel.WHATSAPP, content, type=MessageType.TEMPLATE)
             )
         assert caught.value.provider_code == "132000"
@@ -180,7 +187,7 @@ class TestWhatsApp:
 
 class TestTwilio:
     async def test_lost_answer_is_found_by_looking_it_up(self, sandbox: Sandbox) -> None:
-        adapter = await sandbox.adapter(Channel.SMS)
+        adapter = await sandbox.adapter("twilio")
         since = datetime.now(UTC)
         assert not (await adapter.look_up(SMS, since)).found
         await sandbox.lose_the_next_answer("twilio")
@@ -192,7 +199,7 @@ class TestTwilio:
         assert found.provider_message_id == delivered.provider_message_id
 
     async def test_stop_blocks_the_next_message(self, sandbox: Sandbox) -> None:
-        adapter = await sandbox.adapter(Channel.SMS)
+        adapter = await sandbox.adapter("twilio")
         await sandbox.control("POST", "/sandbox/inbound", {"provider": "twilio", "from": TO, "text": "STOP"})
         event = await sandbox.inbox.until(lambda event: event.text == "STOP")
         assert event.address == TO
@@ -204,6 +211,31 @@ class TestTwilio:
 class TestSendGrid:
     async def test_bounce_suppresses_the_address(self, sandbox: Sandbox) -> None:
         await sandbox.control("PUT", "/sandbox/people", [{"address": MAIL.to, "script": ["bounce"]}])
-        await (await sandbox.adapter(Channel.EMAIL)).send(MAIL)
+        await (await sandbox.adapter("sendgrid")).send(MAIL)
         event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
         assert (event.suppress, event.reference) == ("bounce", str(REFERENCE))
+
+
+class TestResend:
+    async def test_lost_answer_is_settled_by_the_same_request(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("resend")
+        await sandbox.lose_the_next_answer("resend")
+        with pytest.raises(OutcomeUnknown):
+            await adapter.send(MAIL)
+        receipt = await adapter.send(MAIL)
+        (entry,) = (await sandbox.control("GET", "/stats"))["accepted"]
+        assert (entry["reference"], entry["count"]) == (str(REFERENCE), 1)
+        assert entry["message_ids"] == [receipt.provider_message_id]
+
+    async def test_other_content_under_the_same_key_is_not_sent(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("resend")
+        await adapter.send(MAIL)
+        with pytest.raises(OutcomeUnknown) as caught:
+            await adapter.send(replace(MAIL, content={**MAIL.content, "text": "Hi!"}))
+        assert (caught.value.provider_code, caught.value.repeat_settles) == ("invalid_idempotent_request", False)
+
+    async def test_answer_of_a_person_is_inbound(self, sandbox: Sandbox) -> None:
+        said = {"provider": "resend", "from": MAIL.to, "text": "Re: Hello"}
+        await sandbox.control("POST", "/sandbox/inbound", said)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
+        assert (event.address, event.text) == (MAIL.to, "Re: Hello")

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 
 from app.embedded.datadir import DataDir
 from app.embedded.sandbox import child_environment, platform_settings
-from app.settings import Settings
+from app.settings import PROVIDER_BASE_URLS, Settings
 
 SIMULATOR = "http://127.0.0.1:9901"
 
@@ -14,7 +14,7 @@ SIMULATOR = "http://127.0.0.1:9901"
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The function under test writes to the environment: what it may write is put back afterwards."""
     monkeypatch.chdir(tmp_path)
-    for name in ("WHATSAPP_CLOUD_BASE_URL", "TWILIO_BASE_URL", "SENDGRID_BASE_URL", "DAY_SECONDS", "DATA_DIR"):
+    for name in (*(f"{provider.upper()}_BASE_URL" for provider in PROVIDER_BASE_URLS), "DAY_SECONDS", "DATA_DIR"):
         monkeypatch.setenv(f"RELAY_{name}", "")
         monkeypatch.delenv(f"RELAY_{name}")
     monkeypatch.setenv("RELAY_SIMULATOR_PORT", "9901")
@@ -23,7 +23,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 class TestPlatformSettings:
     def test_every_provider_is_the_simulator(self) -> None:
         settings = platform_settings(simulator=True)
-        assert {settings.whatsapp_cloud_base_url, settings.twilio_base_url, settings.sendgrid_base_url} == {SIMULATOR}
+        assert {settings.base_url(provider) for provider in PROVIDER_BASE_URLS} == {SIMULATOR}
 
     def test_a_provider_the_operator_moved_stays_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RELAY_TWILIO_BASE_URL", "http://elsewhere:1")

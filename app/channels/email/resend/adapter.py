@@ -1,0 +1,166 @@
+"""E-mail through Resend.
+
+https://resend.com/docs/api-reference/emails/send-email
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import httpx
+import orjson
+
+from app.channels.base import (
+    AdapterContext,
+    Feature,
+    LookupResult,
+    OutboundMessage,
+    Receipt,
+    WebhookEvent,
+    WebhookRequest,
+)
+from app.channels.credentials import problems
+from app.channels.email.resend import events, signature
+from app.channels.email.resend.faults import fault_of_answer
+from app.channels.http import exchange, retry_after
+from app.channels.webhooks import mapping, text
+from app.domain.status import Channel, MessageType
+from app.errors import InvalidSignature, MessageRejected, OutcomeUnknown, SendError, UnsupportedFeature
+
+SUPPORTED = frozenset({MessageType.TEXT, MessageType.TEMPLATE})
+SPECIALS = frozenset("()<>[]:;@,.")
+USER_AGENT = "relay/1"  # a request without one is refused with 403
+
+
+class ResendEmail:
+    provider: ClassVar[str] = "resend"
+    channel: ClassVar[Channel] = Channel.EMAIL
+    features: ClassVar[frozenset[Feature]] = frozenset(
+        {Feature.READ_RECEIPTS, Feature.INBOUND, Feature.IDEMPOTENCY_KEY}
+    )
+    required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
+    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_secret"})
+    secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "webhook_secret"})
+    # requests per second of a team, across all of its keys; older teams may have less
+    default_messages_per_second: ClassVar[float | None] = 10.0
+    recipient_interval: ClassVar[timedelta | None] = None
+    idempotency_key_lifetime: ClassVar[timedelta | None] = timedelta(hours=24)
+
+    def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
+        self._http = context.http
+        self._url = httpx.URL(f"{context.base_url}/emails")
+        self._from = _mailbox(credentials.get("from_name", ""), credentials["from_email"])
+        secret = credentials.get("webhook_secret")
+        self._webhook_key = signature.key_of(secret) if secret else None
+        self._headers = httpx.Headers(
+            {
+                "Authorization": f"Bearer {credentials['api_key']}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "User-Agent": USER_AGENT,
+            }
+        )
+
+    @classmethod
+    def check_credentials(cls, credentials: Mapping[str, str]) -> list[str]:
+        found = problems(credentials, required=cls.required_credentials, in_header=("api_key",))
+        if (address := credentials.get("from_email")) and "@" not in address:
+            found.append("credentials.from_email is not an e-mail address")
+        if secret := credentials.get("webhook_secret"):
+            try:
+                signature.key_of(secret)
+            except ValueError:
+                found.append("credentials.webhook_secret is not the signing secret that Resend shows (whsec_…)")
+        return found
+
+    @classmethod
+    def account_hint(cls, credentials: Mapping[str, str]) -> str:
+        """Nothing: events do not name the account, they carry the setting's id as a tag."""
+        return ""
+
+    @classmethod
+    def account_hints(cls, request: WebhookRequest) -> list[str]:
+        """The id of the channel setting that the e-mail was sent through."""
+        return events.accounts(request)
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        """The same message gives the same bytes: with the same key Resend then knows the request again."""
+        content = orjson.dumps(self._payload(message), option=orjson.OPT_SORT_KEYS)
+        headers = {**self._headers, "Idempotency-Key": str(message.reference)}
+        response = await exchange(self._http, httpx.Request("POST", self._url, headers=headers, content=content))
+        answer = _read(response)
+        if not response.is_success:
+            raise _error(response, answer)
+        if not (id := text(answer.get("id"))):
+            raise OutcomeUnknown("Accepted without an id.", provider_code=f"http_{response.status_code}")
+        return Receipt(provider_message_id=id, raw=answer)
+
+    def _payload(self, message: OutboundMessage) -> dict[str, Any]:
+        if message.type not in SUPPORTED:
+            raise UnsupportedFeature(f"E-mail cannot carry {message.type}.")
+        content = message.content
+        for name in ("subject", "text"):
+            if not content.get(name):
+                raise MessageRejected(f"content.{name} is missing.")
+        payload: dict[str, Any] = {
+            "from": self._from,
+            # one address only: with several, events do not say which of them they are about
+            "to": [_mailbox(message.to_name, message.to)],
+            "subject": content["subject"],
+            "text": content["text"],
+            "tags": [
+                {"name": "message_id", "value": str(message.reference)},
+                {"name": "tenant_id", "value": str(message.tenant_id)},
+                {"name": "settings_id", "value": str(message.settings_id)},
+            ],
+        }
+        if html := content.get("html"):
+            payload["html"] = html
+        if headers := content.get("headers"):
+            payload["headers"] = dict(headers)
+        return payload
+
+    def verify(self, request: WebhookRequest) -> None:
+        """Every attempt of a delivery is signed anew, so a signature older than a few minutes is a replay."""
+        if self._webhook_key is None:
+            raise InvalidSignature("credentials.webhook_secret is not set, so no event can be trusted.")
+        signature.verify(self._webhook_key, request)
+
+    def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
+        return events.parse(request)
+
+    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
+        raise UnsupportedFeature("Resend's list of e-mails has no reference; the same key settles an unknown send.")
+
+
+def _mailbox(name: str, address: str) -> str:
+    """`Name <address>`; the name in quotes where it has a meaning of its own in a header."""
+    plain = "".join(character for character in name if character.isprintable() and character not in '"\\')
+    if not plain:
+        return address
+    return f'"{plain}" <{address}>' if set(plain) & SPECIALS else f"{plain} <{address}>"
+
+
+def _read(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return mapping(orjson.loads(response.content))
+    except orjson.JSONDecodeError:
+        return {}
+
+
+def _error(response: httpx.Response, answer: Mapping[str, Any]) -> SendError:
+    """Told by the error's name: its words change, and one status stands for different things."""
+    name = text(answer.get("name"))
+    detail = text(answer.get("message")) or f"HTTP {response.status_code}: {response.text[:200]}"
+    fault = fault_of_answer(response.status_code, name, detail)
+    # a quota outlasts the seconds that every 429 names
+    wait = None if fault.retry_after is not None else _wait(response)
+    return fault.error(detail, code=name or f"http_{response.status_code}", retry_after=wait)
+
+
+def _wait(response: httpx.Response) -> timedelta | None:
+    """What a 429 asks for: `retry-after`, else `ratelimit-reset`, both in seconds."""
+    if (asked := retry_after(response)) is not None:
+        return asked
+    reset = response.headers.get("ratelimit-reset", "")
+    return timedelta(seconds=int(reset)) if reset.isascii() and reset.isdigit() and len(reset) < 7 else None
