@@ -8,10 +8,10 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from app.domain.status import Channel, SuppressionReason
-from app.models.base import TenantRow, json_field, optional_text, reference, text_field, time_field, words
+from app.models.base import LedgerRow, TenantRow, json_field, optional_text, reference, text_field, time_field, words
 
 
-class Contact(TenantRow, table=True):
+class Contact(LedgerRow, table=True):
     """`phone` is E.164 with +, `email` lower-case. A deleted contact keeps its row, emptied, so that the
     ledger stays whole."""
 
@@ -20,7 +20,6 @@ class Contact(TenantRow, table=True):
         Index("ix_contacts_tenant_phone", "tenant_id", "phone", unique=True),
         Index("ix_contacts_tenant_email", "tenant_id", "email"),
         Index("ix_contacts_tenant_id", "tenant_id", "id"),
-        Index("ix_contacts_tags", "tags_json", postgresql_using="gin", postgresql_ops={"tags_json": "jsonb_path_ops"}),
     )
 
     phone: str | None = optional_text()
@@ -39,13 +38,15 @@ class Contact(TenantRow, table=True):
     last_import_id: UUID | None = reference("")  # tells a repeated person of a file from one that was there before
 
 
-class Consent(TenantRow, table=True):
-    """The latest yes and the latest no of a contact on a channel; every change is also an `events` row."""
+class Consent(LedgerRow, table=True):
+    """The latest yes and the latest no of a contact on a channel; every change is also an `events` row (all the yeses
+    that an import brings for a contact at once are one). Without a constraint to the contact, which is written with
+    it and never deleted: an import would look up each contact it has just written."""
 
     __tablename__ = "consents"
     __table_args__ = (Index("ix_consents_contact_channel", "contact_id", "channel", unique=True),)
 
-    contact_id: UUID = reference("contacts.id", nullable=False)
+    contact_id: UUID = reference("", nullable=False)
     channel: Channel = Field(sa_type=words(Channel, "consents_channel"))
     opt_in_at_utc: datetime | None = time_field()
     opt_out_at_utc: datetime | None = time_field()
@@ -53,7 +54,7 @@ class Consent(TenantRow, table=True):
     meta_json: dict[str, Any] = json_field()
 
 
-class Suppression(TenantRow, table=True):
+class Suppression(LedgerRow, table=True):
     """An address that must not be sent to, until `lifted_at` is set."""
 
     __tablename__ = "suppressions"
