@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid5
 
+import uuid_utils
 import uuid_utils.compat
 
 TASK_QUEUE = "relay"
@@ -10,6 +11,11 @@ TASK_QUEUE = "relay"
 def new_id() -> UUID:
     """A time-ordered id (UUIDv7, RFC 9562) for a thing that has no natural identity."""
     return uuid_utils.compat.uuid7()
+
+
+def new_id_text() -> str:
+    """The same, written out: a third of the cost where millions only pass through."""
+    return str(uuid_utils.uuid7())
 
 
 def repeatable_id(tenant_id: UUID, key: str) -> UUID:

@@ -4,7 +4,7 @@ from app.models.base import Row, TenantRow
 from app.models.campaign import Campaign, CampaignRecipient, CampaignStep, Decision, Template, TemplateChannel
 from app.models.channel_setting import ChannelSetting, DailyUsage, IdempotencyKey, RateBucket
 from app.models.contact import Consent, Contact, LeadScore, Suppression
-from app.models.contact_import import Import, ImportChunk, ImportRow, ImportStatus, RowVerdict
+from app.models.contact_import import Import, ImportChunk, ImportStatus, ImportVerdicts, RowVerdict
 from app.models.event import AuditLog, Conversion, Event, EventSource, WebhookEvent
 from app.models.message import Conversation, ConversationStatus, Message, ShortLink
 from app.models.tenant import ApiKey, Role, Tenant, User
@@ -28,8 +28,8 @@ __all__ = [
     "IdempotencyKey",
     "Import",
     "ImportChunk",
-    "ImportRow",
     "ImportStatus",
+    "ImportVerdicts",
     "LeadScore",
     "Message",
     "RateBucket",

@@ -1,11 +1,12 @@
-"""A contact import: its file in pieces, its progress, and a verdict per row."""
+"""A contact import: its file in pieces, its progress, and the verdicts on its rows."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import ARRAY, BigInteger, Index, LargeBinary
+from sqlalchemy.dialects.postgresql import UUID as PgUuid
 from sqlmodel import Field
 
 from app.models.base import LedgerRow, TenantRow, count_field, json_field, reference, text_field, time_field, words
@@ -61,13 +62,16 @@ class ImportChunk(LedgerRow, table=True):
     data: bytes = Field(nullable=False, sa_type=LargeBinary)
 
 
-class ImportRow(LedgerRow, table=True):
-    __tablename__ = "import_rows"
-    __table_args__ = (Index("ix_import_rows_import_number", "import_id", "number", unique=True),)
+class ImportVerdicts(LedgerRow, table=True):
+    """What became of rows `first_number` to `last_number`, which one batch brought: the first letter of each verdict,
+    each contact, and of the rows with something to say about [number, field, reason]."""
+
+    __tablename__ = "import_verdicts"
+    __table_args__ = (Index("ix_import_verdicts_import_last", "import_id", "last_number", unique=True),)
 
     import_id: UUID = reference("", nullable=False)
-    number: int = Field(nullable=False, sa_type=BigInteger)
-    verdict: RowVerdict = Field(sa_type=words(RowVerdict, "import_rows_verdict"))
-    contact_id: UUID | None = reference("")
-    field: str = text_field()
-    reason: str = text_field()
+    first_number: int = Field(nullable=False, sa_type=BigInteger)
+    last_number: int = Field(nullable=False, sa_type=BigInteger)
+    verdicts: str = text_field()
+    contact_ids: list[UUID | None] = Field(nullable=False, sa_type=ARRAY(PgUuid(as_uuid=True)))  # null: rejected
+    notes_json: list[tuple[int, str, str]] = json_field("[]")

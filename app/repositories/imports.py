@@ -1,6 +1,6 @@
 """Imports, the pieces of their files, and the verdict on each row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,25 +11,32 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.models import Import, ImportChunk, ImportRow, RowVerdict
+from app.models import Import, ImportChunk, ImportVerdicts, RowVerdict
+from app.repositories.driver import driver_connection
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('import/' || :tenant_id, 0))")
 
-_ADD_ROWS = text(
+_ADD_VERDICTS = text(
     """
-    INSERT INTO import_rows (tenant_id, import_id, number, verdict, contact_id, field, reason)
-    SELECT :tenant_id, :import_id, number, verdict, contact_id, field, reason
-    FROM json_to_recordset(CAST(:rows AS json)) AS new (
-        number bigint, verdict text, contact_id uuid, field text, reason text
-    )
+    INSERT INTO import_verdicts (tenant_id, import_id, first_number, last_number, verdicts, contact_ids, notes_json)
+    VALUES (:tenant_id, :import_id, :first, :last, :verdicts, CAST(:contact_ids AS uuid[]), CAST(:notes AS jsonb))
     """
 )
+_PIECE_AT = """
+    SELECT start, data FROM import_chunks
+    WHERE tenant_id = %(tenant_id)s AND import_id = %(import_id)s AND start <= %(offset)s
+    ORDER BY start DESC LIMIT 1
+"""
+_LETTERS = {verdict.value: verdict.value[0] for verdict in RowVerdict}
+_WORDS = {letter: word for word, letter in _LETTERS.items()}
 
 
 class Verdict(NamedTuple):
+    """`contact_id` is empty for a rejected row."""
+
     number: int
     verdict: str
-    contact_id: UUID | None
+    contact_id: str
     field: str
     reason: str
 
@@ -47,17 +54,10 @@ async def add_piece(session: AsyncSession, tenant_id: UUID, import_id: UUID, sta
 
 async def piece_at(session: AsyncSession, tenant_id: UUID, import_id: UUID, offset: int) -> bytes:
     """The bytes of the file from `offset` to the end of the piece it lies in; empty behind the last one."""
-    query = (
-        select(col(ImportChunk.start), col(ImportChunk.data))
-        .where(
-            col(ImportChunk.tenant_id) == tenant_id,
-            col(ImportChunk.import_id) == import_id,
-            col(ImportChunk.start) <= offset,
-        )
-        .order_by(col(ImportChunk.start).desc())
-        .limit(1)
-    )
-    found = (await session.execute(query)).one_or_none()
+    connection = await driver_connection(session)
+    values = {"tenant_id": tenant_id, "import_id": import_id, "offset": offset}
+    # in binary: as text, bytes are twice as long, and cost more than the rows in them
+    found = await (await connection.execute(_PIECE_AT, values, binary=True)).fetchone()
     return bytes(found[1])[offset - found[0] :] if found else b""
 
 
@@ -93,9 +93,19 @@ async def page(session: AsyncSession, tenant_id: UUID, *, offset: int, size: int
     return list((await session.execute(query)).scalars()), total
 
 
-async def add_verdicts(session: AsyncSession, tenant_id: UUID, import_id: UUID, verdicts: Iterable[Verdict]) -> None:
-    rows = orjson.dumps([verdict._asdict() for verdict in verdicts]).decode()
-    await session.execute(_ADD_ROWS, {"tenant_id": tenant_id, "import_id": import_id, "rows": rows})
+async def add_verdicts(session: AsyncSession, tenant_id: UUID, import_id: UUID, verdicts: Sequence[Verdict]) -> None:
+    """Keep the verdicts on rows that follow each other, as one row."""
+    notes = orjson.dumps([(one.number, one.field, one.reason) for one in verdicts if one.field or one.reason])
+    parameters = {
+        "tenant_id": tenant_id,
+        "import_id": import_id,
+        "first": verdicts[0].number,
+        "last": verdicts[-1].number,
+        "verdicts": "".join([_LETTERS[one.verdict] for one in verdicts]),
+        "contact_ids": "{" + ",".join([one.contact_id or "NULL" for one in verdicts]) + "}",
+        "notes": notes.decode(),
+    }
+    await session.execute(_ADD_VERDICTS, parameters)
 
 
 async def verdicts(
@@ -108,26 +118,39 @@ async def verdicts(
     only: RowVerdict | None = None,
 ) -> list[Verdict]:
     """The verdicts behind row `after`, in the order of the file."""
+    found: list[Verdict] = []
+    while len(found) < limit:
+        batch = await _batch_behind(session, tenant_id, import_id, after, only)
+        if batch is None:
+            break
+        found += [one for one in _verdicts_of(batch) if one.number > after and only in (None, one.verdict)]
+        after = batch.last_number
+    return found[:limit]
+
+
+async def _batch_behind(
+    session: AsyncSession, tenant_id: UUID, import_id: UUID, number: int, only: RowVerdict | None
+) -> ImportVerdicts | None:
     query = (
-        select(
-            col(ImportRow.number),
-            col(ImportRow.verdict),
-            col(ImportRow.contact_id),
-            col(ImportRow.field),
-            col(ImportRow.reason),
-        )
+        select(ImportVerdicts)
         .where(
-            col(ImportRow.tenant_id) == tenant_id, col(ImportRow.import_id) == import_id, col(ImportRow.number) > after
+            col(ImportVerdicts.tenant_id) == tenant_id,
+            col(ImportVerdicts.import_id) == import_id,
+            col(ImportVerdicts.last_number) > number,
         )
-        .order_by(col(ImportRow.number))
-        .limit(limit)
+        .order_by(col(ImportVerdicts.last_number))
+        .limit(1)
     )
     if only is not None:
-        query = query.where(col(ImportRow.verdict) == only)
-    rows = await session.execute(query)
-    return [
-        Verdict(number, verdict.value, contact_id, field, reason) for number, verdict, contact_id, field, reason in rows
-    ]
+        query = query.where(func.strpos(col(ImportVerdicts.verdicts), _LETTERS[only]) > 0)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+def _verdicts_of(batch: ImportVerdicts) -> Iterator[Verdict]:
+    notes = {number: (field, reason) for number, field, reason in batch.notes_json}
+    rows = zip(batch.verdicts, batch.contact_ids, strict=True)
+    for number, (letter, contact_id) in enumerate(rows, batch.first_number):
+        yield Verdict(number, _WORDS[letter], str(contact_id or ""), *notes.get(number, ("", "")))
 
 
 async def mark_started(session: AsyncSession, tenant_id: UUID, import_id: UUID, at: datetime) -> None:

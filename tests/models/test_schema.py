@@ -29,7 +29,7 @@ UNIQUE_RULES = {
     "campaign_recipients": ["campaign_id", "contact_id"],
     "api_keys": ["key_hash"],
     "idempotency_keys": ["tenant_id", "key"],
-    "import_rows": ["import_id", "number"],
+    "import_verdicts": ["import_id", "last_number"],
     "short_links": ["code"],
     "tenants": ["slug"],
 }

@@ -164,9 +164,8 @@ class TestConsents:
             sessions, tenant, "SELECT source, kind, payload_json->>'source' FROM events ORDER BY source"
         )
         assert events == [
-            ("email", "opted_in", "shop form"),
+            ("crm", "opted_in", "shop form"),
             ("sms", "opted_out", "shop form"),
-            ("whatsapp", "opted_in", "shop form"),
         ]
 
     async def test_no_suppresses_the_address(self, sessions: Sessions, tenant: Tenant) -> None:

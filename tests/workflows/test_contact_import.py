@@ -67,7 +67,10 @@ async def expect_each_once(sessions: Sessions, tenant: Tenant, id: UUID, count: 
     found = await importing.query(
         sessions,
         tenant,
-        "SELECT count(*), count(DISTINCT number), max(number), count(DISTINCT contact_id) FROM import_rows",
+        "SELECT count(*), count(DISTINCT number), max(number), count(DISTINCT contact_id) FROM ("
+        "  SELECT first_number + place - 1 AS number, contact_id "
+        "  FROM import_verdicts, unnest(contact_ids) WITH ORDINALITY AS r (contact_id, place)"
+        ") AS verdicts",
     )
     assert found == [(count, count, count, count)]
     assert await importing.query(sessions, tenant, "SELECT count(*) FROM contacts") == [(count,)]

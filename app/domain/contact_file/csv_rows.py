@@ -64,7 +64,7 @@ class CsvRows:
     def _read(self, rows: list[RawRow], limit: int) -> None:
         for cells in csv.reader(self._source(), delimiter=self._delimiter):
             self._advance()
-            if any(cells) and any(cell.strip() for cell in cells):
+            if any(map(str.strip, cells)):
                 self._number += 1
                 rows.append(RawRow(self._number, self._offset, cells))
                 if len(rows) == limit:
@@ -87,6 +87,6 @@ class CsvRows:
         return RawRow(self._number, self._offset, [], problem)
 
     def _advance(self) -> None:
-        for size, _ in self._lines[self._first : self._next]:
-            self._offset += size
+        for index in range(self._first, self._next):
+            self._offset += self._lines[index][0]
         self._first = self._next

@@ -39,6 +39,14 @@ class FileProblem(Exception):
     """The file can't be read from here on. The text is a sentence for the person who sent it."""
 
 
+class BadCell(Exception):
+    """A row can't be taken because of the field `name` (empty: the row as such). `reason` is a sentence."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name, self.reason = name, reason
+
+
 class RawRow(NamedTuple):
     """A row as it is written. `number` counts rows from 1 without the header and blank lines; `end` is the byte
     behind it; `problem` says why it has no values."""

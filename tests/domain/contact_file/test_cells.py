@@ -51,7 +51,7 @@ class TestParseCsv:
         assert (row.phone, row.country) == (PHONE, "PT")
 
     def test_tags_are_split_trimmed_and_unique(self) -> None:
-        assert good(from_csv("phone,tags", f"{PHONE},vip | new;vip;;")).tags == ["vip", "new"]
+        assert good(from_csv("phone,tags", f"{PHONE},vip | new;vip;;")).tags == ("vip", "new")
 
     def test_missing_cells_are_empty(self) -> None:
         assert good(from_csv("phone,email,city", PHONE)).email == ""
@@ -79,19 +79,19 @@ class TestParseCsv:
 
     def test_opt_in_for_an_address_left_out_is_left_out_too(self) -> None:
         row = good(from_csv("phone,email,consent_sms,consent_whatsapp,consent_email", "12,ana@example.com,yes,no,yes"))
-        assert row.consents == [
+        assert row.answers.cells == (
             (Channel.WHATSAPP, ConsentCell(opt_out_at=NOW)),
             (Channel.EMAIL, ConsentCell(opt_in_at=NOW)),
-        ]
+        )
 
     def test_unknown_zone_language_and_consent_are_left_out_and_noted(self) -> None:
         row = good(from_csv("phone,timezone,lang,consent_sms", f"{PHONE},Mars/Olympus,klingonisch,maybe"))
-        assert (row.timezone, row.lang, row.consents) == ("", "", [])
+        assert (row.timezone, row.lang, row.answers.cells) == ("", "", ())
         assert {name for name, _ in row.notes} == {"timezone", "lang", "consent_sms"}
 
     def test_names_and_tags_beyond_their_limits_are_left_out_and_noted(self) -> None:
         row = good(from_csv("phone,first_name,tags", f"{PHONE},{'x' * 201},ok|{'y' * 101}"))
-        assert (row.first_name, row.tags) == ("", ["ok"])
+        assert (row.first_name, row.tags) == ("", ("ok",))
         assert [name for name, _ in row.notes] == ["first_name", "tags"]
 
     @pytest.mark.parametrize("cell", ["x" * 10_001, "a\0b"])
@@ -114,7 +114,7 @@ class TestParseJson:
 
     def test_consents_may_be_booleans_and_numbers(self) -> None:
         row = good(from_json(phone=PHONE, consentSms=True, consent_whatsapp=0))
-        assert dict(row.consents) == {
+        assert dict(row.answers.cells) == {
             Channel.SMS: ConsentCell(opt_in_at=NOW),
             Channel.WHATSAPP: ConsentCell(opt_out_at=NOW),
         }
@@ -147,12 +147,12 @@ class TestParseJson:
 class TestConsents:
     def test_date_is_an_opt_in_of_that_day(self) -> None:
         row = good(from_csv("phone,consent_sms", f"{PHONE},2026-01-15"))
-        assert row.consents == [(Channel.SMS, ConsentCell(opt_in_at=datetime(2026, 1, 15, tzinfo=UTC)))]
+        assert row.answers.cells == ((Channel.SMS, ConsentCell(opt_in_at=datetime(2026, 1, 15, tzinfo=UTC))),)
 
     def test_date_in_the_future_is_noted_and_unknown(self) -> None:
         later = (NOW + timedelta(days=1)).isoformat()
         row = good(from_csv("phone,consent_sms", f"{PHONE},{later}"))
-        assert row.consents == []
+        assert row.answers.cells == ()
         assert row.notes[0][0] == "consent_sms"
 
 

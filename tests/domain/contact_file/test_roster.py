@@ -1,10 +1,9 @@
 from typing import Any
-from uuid import UUID
 
 from app.domain.contact_file.cells import ContactRow
 from app.domain.contact_file.roster import KnownContact, Placed, Roster
 from app.domain.contact_file.types import Dedupe
-from app.ids import new_id
+from app.ids import new_id_text
 
 A, B = "+351910000001", "+351910000002"
 ANA, RUI = "ana@example.com", "rui@example.com"
@@ -15,14 +14,14 @@ def row(number: int = 1, **fields: Any) -> ContactRow:
 
 
 def known(phone: str = "", email: str = "", *, seen: bool = False) -> KnownContact:
-    return KnownContact(new_id(), phone, email, seen)
+    return KnownContact(new_id_text(), phone, email, seen)
 
 
 def place(roster: Roster, *rows: ContactRow) -> list[Placed]:
     return [roster.place(one) for one in rows]
 
 
-def ids(placed: list[Placed]) -> list[UUID]:
+def ids(placed: list[Placed]) -> list[str]:
     return [one.contact_id for one in placed]
 
 
@@ -36,19 +35,19 @@ class TestByPhone:
         placed = place(roster, row(1, phone=A, first_name="Ana"), row(2, phone=A, last_name="Silva"))
         assert verdicts(placed) == ["created", "merged"]
         assert len(roster.people) == 1
-        assert roster.people[0].texts == {"first_name": "Ana", "last_name": "Silva"}
+        assert (roster.people[0].first_name, roster.people[0].last_name) == ("Ana", "Silva")
 
     def test_later_non_empty_values_win_and_tags_add_up(self) -> None:
         roster = Roster([], Dedupe.PHONE)
         place(
             roster,
-            row(1, phone=A, first_name="Ana", tags=["x"], attributes={"plan": "free", "city": "Porto"}),
-            row(2, phone=A, first_name="Anna", tags=["y", "x"], attributes={"plan": "pro"}),
+            row(1, phone=A, first_name="Ana", tags=("x",), attributes={"plan": "free", "city": "Porto"}),
+            row(2, phone=A, first_name="Anna", tags=("y", "x"), attributes={"plan": "pro"}),
             row(3, phone=A),
         )
         person = roster.people[0]
-        assert person.texts["first_name"] == "Anna"
-        assert person.tags == ["x", "y"]
+        assert person.first_name == "Anna"
+        assert person.tags == ("x", "y")
         assert person.attributes == {"plan": "pro", "city": "Porto"}
 
     def test_contact_that_is_there_is_updated_once_then_merged(self) -> None:
