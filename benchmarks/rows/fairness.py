@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import cycle
 
 import httpx
 
@@ -31,19 +30,23 @@ class Single:
 
 
 async def served(platform: Platform, size: int) -> Measurement:
-    """`value` is the 99th percentile over the single messages of both tenants, from POST to the provider's answer."""
+    """`value` is the 99th percentile over the single messages of two tenants, from POST to the provider's answer."""
     large = await shops.make_shop(platform, contacts=size, name="Large")
     small = await shops.make_shop(platform, contacts=SMALL, name="Small")
+    other = await shops.make_shop(platform, contacts=SINGLES, name="Other")
+    # The last contacts: the large campaign has not come to them, so no limit between two numbers holds them up.
+    count = min(SINGLES, size) // 2
+    orders = [(shop, last - n) for n in range(count) for shop, last in ((large, size), (other, SINGLES))]
     with platform.window() as window:
         await shops.launch(platform, large, followups=[1.0])
-        posting = asyncio.create_task(_post_singles(platform, cycle([large, small])))
+        posting = asyncio.create_task(_post_singles(platform, orders))
         await asyncio.sleep(1)  # the large campaign is in full swing
         seconds = await _small_campaign(platform, small)
         singles = await posting
         took = await _until_all_accepted(platform, singles)
     now = await platform.stub.counts()
     platform.require(now.repeated == 0, "nobody got a message twice")
-    of_large, of_small = ([took[it] for it in singles if it.tenant == shop.tenant.name] for shop in (large, small))
+    of_large, of_other = ([took[it] for it in singles if it.tenant == shop.tenant.name] for shop in (large, other))
     return Measurement(
         value=percentile(list(took.values()), 0.99),
         units=len(singles),
@@ -52,7 +55,7 @@ async def served(platform: Platform, size: int) -> Measurement:
             "small_campaign_seconds": round(seconds, 2),
             **milliseconds(list(took.values())),
             "p99_ms_of_the_large_tenant": milliseconds(of_large)["p99_ms"],
-            "p99_ms_of_the_small_tenant": milliseconds(of_small)["p99_ms"],
+            "p99_ms_of_another_tenant": milliseconds(of_other)["p99_ms"],
             "accepted_in_all": now.accepted,
             "large_campaign": size,
         },
@@ -68,25 +71,25 @@ async def _small_campaign(platform: Platform, shop: Shop) -> float:
     return (now.last_sent_at - began).total_seconds()
 
 
-async def _post_singles(platform: Platform, shops_in_turn: Iterator[Shop]) -> list[Single]:
+async def _post_singles(platform: Platform, orders: Sequence[tuple[Shop, int]]) -> list[Single]:
     """A single message at a steady pace, whatever became of the ones before."""
     url = f"http://{platform.settings.api_host}:{platform.settings.api_port}/v1/messages/send"
     began = time.monotonic()
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http, asyncio.TaskGroup() as posts:
         tasks = []
-        for number in range(SINGLES):
+        for number, (shop, contact) in enumerate(orders):
             await asyncio.sleep(max(0.0, began + number / SINGLES_PER_SECOND - time.monotonic()))
-            tasks.append(posts.create_task(_post(http, url, next(shops_in_turn), number)))
+            tasks.append(posts.create_task(_post(http, url, shop, contact)))
     return [task.result() for task in tasks]
 
 
-async def _post(http: httpx.AsyncClient, url: str, shop: Shop, number: int) -> Single:
+async def _post(http: httpx.AsyncClient, url: str, shop: Shop, contact: int) -> Single:
     body = {
-        "phone": f"+35192{number:07}",
+        "phone": f"+35191{contact:07}",
         "channel": "whatsapp",
         "type": "template",
         "template_name": "spring",
-        "variables": {"code": str(number)},
+        "variables": {"code": str(contact)},
     }
     posted_at = time.time()
     answer = await http.post(url, json=body, headers={"Authorization": f"Bearer {shop.api_key}"})
