@@ -49,7 +49,7 @@ async def served(platform: Platform, size: int) -> Measurement:
     of_large, of_other = ([took[it] for it in singles if it.tenant == shop.tenant.name] for shop in (large, other))
     return Measurement(
         value=percentile(list(took.values()), 0.99),
-        units=len(singles),
+        units=now.accepted,
         window=window,
         facts={
             "small_campaign_seconds": round(seconds, 2),
