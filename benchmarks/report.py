@@ -143,7 +143,7 @@ def plot(rows: Mapping[str, Row]) -> list[Chart]:
             unit="per second",
             series={name: rates(counts) for name, counts in trial["progress"].items()},
         ),
-        Chart(title="memory of each part; dashed: the target of a worker", unit="MB", series=memory, limit=MEMORY_TARGET),
+        Chart(title="memory by part; dashed: a worker's target", unit="MB", series=memory, limit=MEMORY_TARGET),
     ]
 
 
