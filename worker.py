@@ -59,7 +59,7 @@ class Parts:
 @asynccontextmanager
 async def build(settings: Settings, client: Client) -> AsyncIterator[Parts]:
     """Everything wired together; closed again in order."""
-    engine = create_engine(settings_url(settings), settings.database_pool_size)
+    engine = create_engine(settings_url(settings), settings.database_pool_size, by_index=True)
     http = provider_client(
         concurrency=settings.send_concurrency * CONNECTIONS_PER_LANE, timeout_seconds=settings.provider_timeout_seconds
     )

@@ -104,9 +104,9 @@ class CampaignRecipient(LedgerRow, table=True):
             "ix_campaign_recipients_held",
             "campaign_id",
             "hold_until",
-            postgresql_where=text("state = 'held'"),
+            postgresql_where=text("hold_until IS NOT NULL"),
         ),
-        {"postgresql_with": {"fillfactor": "80"}},
+        {"postgresql_with": {"fillfactor": "50"}},  # each row is updated at once, when it is sent to and when armed
     )
 
     campaign_id: UUID = reference("", nullable=False)

@@ -32,7 +32,6 @@ class Contact(LedgerRow, table=True):
     tags_json: list[str] = json_field("[]")
     attributes_json: dict[str, Any] = json_field()
     last_inbound_at: datetime | None = time_field()
-    last_outbound_at: datetime | None = time_field()
     whatsapp_inbound_at: datetime | None = time_field()  # opens WhatsApp's 24 h window
     deleted_at: datetime | None = time_field()
     last_import_id: UUID | None = reference("")  # tells a repeated person of a file from one that was there before

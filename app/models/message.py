@@ -28,15 +28,16 @@ class ConversationStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Conversation(TenantRow, table=True):
+class Conversation(LedgerRow, table=True):
     """One per contact, all channels in it; its id is the contact's, so it is found and made without a look-up.
+    `last_outbound_at`: when a provider last accepted a message to the contact.
 
     `pair_free_at`: the next message over a sender with a limit per recipient may not be claimed before."""
 
     __tablename__ = "conversations"
-    __table_args__ = (Index("ix_conversations_contact", "contact_id", unique=True),)
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)  # room for the update that follows each send
 
-    contact_id: UUID = reference("contacts.id", nullable=False)
+    contact_id: UUID = reference("", nullable=False)
     status: ConversationStatus = Field(
         default=ConversationStatus.ACTIVE,
         sa_type=words(ConversationStatus, "conversations_status"),
@@ -44,6 +45,7 @@ class Conversation(TenantRow, table=True):
     )
     unread_count: int = count_field()
     last_message_at: datetime | None = time_field()
+    last_outbound_at: datetime | None = time_field()
     pair_free_at: datetime | None = time_field()
 
 

@@ -1,5 +1,7 @@
 """Contacts of a tenant; deleted ones are never found."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +92,16 @@ async def forget(session: AsyncSession, contact: Contact) -> None:
 async def ensure_conversation(session: AsyncSession, tenant_id: UUID, contact_id: UUID) -> None:
     statement = insert(Conversation).values(id=contact_id, tenant_id=tenant_id, contact_id=contact_id)
     await session.execute(statement.on_conflict_do_nothing())
+
+
+    query = select(col(Conversation.id), col(Conversation.last_outbound_at)).where(
+        col(Conversation.id).in_(contact_ids)
+    )
+    """When each was last written to; who never was is not in it."""
+    query = select(col(Conversation.id), col(Conversation.last_outbound_at)).where(
+        col(Conversation.id).in_(contact_ids)
+    )
+    return {row[0]: row[1] for row in await session.execute(query)}
 
 
 async def suppressions_of(session: AsyncSession, tenant_id: UUID, addresses: set[str]) -> list[Suppression]:

@@ -56,11 +56,11 @@ _RECIPIENTS_SENT = text(
       AND r.state = 'queued'
     """
 )
-_CONTACTS_WRITTEN_TO = text(
+_WRITTEN_TO = text(
     """
-    UPDATE contacts c SET last_outbound_at = greatest(c.last_outbound_at, m.sent_at)
+    UPDATE conversations v SET last_outbound_at = greatest(v.last_outbound_at, m.sent_at)
     FROM (SELECT contact_id, max(sent_at) AS sent_at FROM messages WHERE id = ANY(:ids) GROUP BY contact_id) m
-    WHERE c.id = m.contact_id
+    WHERE v.id = m.contact_id
     """
 )
 # Nothing more will be tried for a recipient that is stopped; the others are left to their sequences.
@@ -168,7 +168,7 @@ async def mark_accepted(session: AsyncSession, ids: Sequence[UUID]) -> None:
     """Messages whose acceptance was only proven by a report: what the sender would have recorded with its answer."""
     if ids:
         await session.execute(_RECIPIENTS_SENT, {"ids": list(ids)})
-        await session.execute(_CONTACTS_WRITTEN_TO, {"ids": list(ids)})
+        await session.execute(_WRITTEN_TO, {"ids": list(ids)})
 
 
 async def to_wake(session: AsyncSession, tenant_id: UUID, failed: Sequence[UUID]) -> set[UUID]:

@@ -107,27 +107,28 @@ _DECISIONS = text(
               hold_until timestamptz, inputs jsonb)
     """
 )
+# Values by key instead of a join: the table is then surely read by its index, whatever a stale plan thinks of its size.
 _RECIPIENTS = text(
     """
-    UPDATE campaign_recipients r
-    SET state = v.state, step = greatest(r.step, :step), reason = v.reason, hold_until = v.hold_until
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v(contact_id uuid, state text, reason text, hold_until timestamptz)
-    WHERE r.campaign_id = :campaign_id AND r.contact_id = v.contact_id AND r.step <= :step
+    UPDATE campaign_recipients
+    SET state = CAST(:standings AS jsonb) -> contact_id::text ->> 'state', step = greatest(step, :step),
+        reason = CAST(:standings AS jsonb) -> contact_id::text ->> 'reason',
+        hold_until = (CAST(:standings AS jsonb) -> contact_id::text ->> 'hold_until')::timestamptz
+    WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids) AND step <= :step
     """
 )
 # One order for everybody who updates several messages at once (the webhook relay does too), so none waits in a circle.
 _LOCK = text("SELECT FROM messages WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
 _SENT = text(
     """
-    UPDATE messages m
-    SET status = CASE WHEN m.status = ANY(:sources) THEN 'sent' ELSE m.status END,
-        provider_message_id = CASE WHEN v.provider_id <> '' THEN v.provider_id ELSE m.provider_message_id END,
-        sent_at = coalesce(m.sent_at, clock_timestamp()), unresolved_since = NULL, next_attempt_at = NULL,
+    UPDATE messages
+    SET status = CASE WHEN status = ANY(:sources) THEN 'sent' ELSE status END,
+        provider_message_id = coalesce(nullif(CAST(:provider_ids AS jsonb) ->> id::text, ''), provider_message_id),
+        sent_at = coalesce(sent_at, clock_timestamp()), unresolved_since = NULL, next_attempt_at = NULL,
         frozen_json = NULL, repeat_until = NULL,
-        error_code = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_code END,
-        error_detail = CASE WHEN m.status = ANY(:sources) THEN '' ELSE m.error_detail END
-    FROM jsonb_each_text(CAST(:rows AS jsonb)) AS v(id, provider_id)
-    WHERE m.id = v.id::uuid
+        error_code = CASE WHEN status = ANY(:sources) THEN '' ELSE error_code END,
+        error_detail = CASE WHEN status = ANY(:sources) THEN '' ELSE error_detail END
+    WHERE id = ANY(:ids)
     """
 )
 _RECIPIENTS_SENT = text(
@@ -138,7 +139,7 @@ _RECIPIENTS_SENT = text(
       AND r.state = 'queued'
     """
 )
-_CONTACTS_WRITTEN_TO = text("UPDATE contacts SET last_outbound_at = now() WHERE id = ANY(:contact_ids)")
+_WRITTEN_TO = text("UPDATE conversations SET last_outbound_at = now() WHERE id = ANY(:contact_ids)")
 _NOT_SENT = text(
     """
     UPDATE messages m
@@ -194,7 +195,8 @@ _NEXT_OF_PAGE = text(
     "AND contact_id > :after AND contact_id <= :last AND state = 'pending'"
 )
 _NEXT_HELD = text(
-    "SELECT min(hold_until) FROM campaign_recipients WHERE campaign_id = :campaign_id AND state = 'held' AND step = 0"
+    "SELECT min(hold_until) FROM campaign_recipients "
+    "WHERE campaign_id = :campaign_id AND hold_until IS NOT NULL AND state = 'held' AND step = 0"
 )
 _SUPPRESS = text(
     """
@@ -323,7 +325,9 @@ async def add_decisions(
 async def place(session: AsyncSession, campaign_id: UUID, step: int, standings: Sequence[Standing]) -> None:
     """Write where recipients stand. A step that was left behind is not written over."""
     if standings:
-        await session.execute(_RECIPIENTS, {"campaign_id": campaign_id, "step": step, "rows": _json(standings)})
+        by_contact = orjson.dumps({str(it.contact_id): it for it in standings}).decode()
+        values = {"standings": by_contact, "contact_ids": [it.contact_id for it in standings]}
+        await session.execute(_RECIPIENTS, {"campaign_id": campaign_id, "step": step, **values})
 
 
 async def mark_sent(session: AsyncSession, provider_ids: dict[UUID, str], contact_ids: Sequence[UUID]) -> None:
@@ -331,12 +335,11 @@ async def mark_sent(session: AsyncSession, provider_ids: dict[UUID, str], contac
     if not provider_ids:
         return
     ids = list(provider_ids)
-    rows = orjson.dumps({str(id): provider_id for id, provider_id in provider_ids.items()}).decode()
-    values = {"rows": rows, "sources": sources_of(MessageStatus.SENT)}
+    given = orjson.dumps({str(id): provider_id for id, provider_id in provider_ids.items()}).decode()
     await session.execute(_LOCK, {"ids": ids})
-    await session.execute(_SENT, values)
+    await session.execute(_SENT, {"ids": ids, "provider_ids": given, "sources": sources_of(MessageStatus.SENT)})
     await session.execute(_RECIPIENTS_SENT, {"ids": ids})
-    await session.execute(_CONTACTS_WRITTEN_TO, {"contact_ids": sorted(set(contact_ids))})
+    await session.execute(_WRITTEN_TO, {"contact_ids": sorted(set(contact_ids))})
 
 
 async def mark_not_sent(session: AsyncSession, outcomes: Sequence[NotSent], claim_token: UUID) -> set[UUID]:

@@ -29,7 +29,7 @@ from sqlmodel import col
 
 from app.domain.segment import ATTRIBUTE, All, AnyOf, Condition, Everyone, Not, Segment
 from app.domain.status import Channel
-from app.models import CampaignRecipient, Consent, Contact, Conversion, LeadScore
+from app.models import CampaignRecipient, Consent, Contact, Conversation, Conversion, LeadScore
 
 NUMERIC = r"^\s*[-+]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})\s*$"
 
@@ -229,6 +229,12 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
+_LAST_OUTBOUND_AT = (
+    select(col(Conversation.last_outbound_at))
+    .where(col(Conversation.id) == col(Contact.id), col(Conversation.tenant_id) == col(Contact.tenant_id))
+    .correlate(Contact)
+    .scalar_subquery()
+)
 COMPILERS: dict[str, Callable[[str, Any, datetime], Clause]] = {
     "tags": _tags,
     "lang": _word(col(Contact.lang)),
@@ -240,7 +246,7 @@ COMPILERS: dict[str, Callable[[str, Any, datetime], Clause]] = {
     "phone": _word(col(Contact.phone)),
     "lead_score": _lead_score,
     "last_inbound_at": _moment(col(Contact.last_inbound_at)),
-    "last_outbound_at": _moment(col(Contact.last_outbound_at)),
+    "last_outbound_at": _moment(_LAST_OUTBOUND_AT),
     "consent": _consents,
     "converted": _converted,
     "campaign": _campaign,

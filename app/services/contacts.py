@@ -96,7 +96,7 @@ async def delete(session: AsyncSession, tenant_id: UUID, contact_id: UUID) -> li
     contact.phone = contact.email = None
     contact.first_name = contact.last_name = contact.lang = contact.timezone = contact.country = ""
     contact.tags_json, contact.attributes_json = [], {}
-    contact.last_inbound_at = contact.last_outbound_at = contact.whatsapp_inbound_at = None
+    contact.last_inbound_at = contact.whatsapp_inbound_at = None
     contact.deleted_at = now
     await session.flush()
     return stopped
@@ -201,10 +201,16 @@ async def show(session: AsyncSession, tenant_id: UUID, found: Sequence[Contact])
     suppressed = {
         (row.channel, row.address): row.reason for row in await contacts.suppressions_of(session, tenant_id, addresses)
     }
-    return [_shown(contact, said.get(contact.id, []), suppressed) for contact in found]
+    written_to = await contacts.last_outbound_of(session, [contact.id for contact in found])
+    return [_shown(contact, said.get(contact.id, []), suppressed, written_to.get(contact.id)) for contact in found]
 
 
-def _shown(contact: Contact, said: list[Any], suppressed: dict[tuple[Channel, str], SuppressionReason]) -> ContactRead:
+def _shown(
+    contact: Contact,
+    said: list[Any],
+    suppressed: dict[tuple[Channel, str], SuppressionReason],
+    last_outbound_at: datetime | None,
+) -> ContactRead:
     by_channel = {consent.channel: consent for consent in said}
     reads = []
     for channel in Channel:
@@ -228,6 +234,7 @@ def _shown(contact: Contact, said: list[Any], suppressed: dict[tuple[Channel, st
         tags=contact.tags_json,
         attributes=contact.attributes_json,
         consents=reads,
+        last_outbound_at=last_outbound_at,
     )
 
 

@@ -14,7 +14,7 @@ from app.db import Sessions
 from app.domain.segment import FIELDS, parse_segment
 from app.domain.status import Channel
 from app.ids import new_id
-from app.models import Consent, Contact, Conversion, LeadScore, Tenant
+from app.models import Consent, Contact, Conversation, Conversion, LeadScore, Tenant
 from app.repositories import segments
 from tests import factories
 
@@ -65,7 +65,6 @@ async def people(sessions: Sessions) -> People:
                 "on": True,
             },
             last_inbound_at=NOW - DAY,
-            last_outbound_at=NOW - 2 * DAY,
         )
         bo = await factories.make_contact(
             session,
@@ -85,13 +84,14 @@ async def people(sessions: Sessions) -> People:
                 "on": "false",
             },
             last_inbound_at=NOW - 30 * DAY,
-            last_outbound_at=NOW - 40 * DAY,
         )
         cy = await factories.make_contact(session, tenant.id, first_name="", email=None, phone=None, country="")
         campaign = await factories.make_campaign(session, tenant.id)
         await factories.make_recipient(session, tenant.id, campaign.id, ana.id)
         session.add_all(
             [
+                Conversation(id=ana.id, tenant_id=tenant.id, contact_id=ana.id, last_outbound_at=NOW - 2 * DAY),
+                Conversation(id=bo.id, tenant_id=tenant.id, contact_id=bo.id, last_outbound_at=NOW - 40 * DAY),
                 Consent(tenant_id=tenant.id, contact_id=ana.id, channel=Channel.WHATSAPP, opt_in_at_utc=NOW - DAY),
                 Consent(
                     tenant_id=tenant.id,
