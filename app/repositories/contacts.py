@@ -94,9 +94,7 @@ async def ensure_conversation(session: AsyncSession, tenant_id: UUID, contact_id
     await session.execute(statement.on_conflict_do_nothing())
 
 
-    query = select(col(Conversation.id), col(Conversation.last_outbound_at)).where(
-        col(Conversation.id).in_(contact_ids)
-    )
+async def last_outbound_of(session: AsyncSession, contact_ids: Sequence[UUID]) -> dict[UUID, datetime | None]:
     """When each was last written to; who never was is not in it."""
     query = select(col(Conversation.id), col(Conversation.last_outbound_at)).where(
         col(Conversation.id).in_(contact_ids)
