@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -25,7 +25,7 @@ from app.contracts.campaign import (
     SendPageResult,
 )
 from app.contracts.sequence import CAMPAIGN_RESUMED
-from app.db import Sessions
+from app.db import Sessions, clock
 from app.domain.segment import parse_segment
 from app.domain.status import CampaignStatus, StopReason
 from app.ids import new_id
@@ -40,7 +40,7 @@ PAGES_AT_ONCE = 10
 ARMED_AT_ONCE = 100
 # More starts at once only add latency: the engine's own work is the limit.
 STARTS_AT_ONCE = 8
-LONGEST_WAIT = timedelta(seconds=5)
+SHORT_WAIT, LONGEST_WAIT = timedelta(seconds=0.2), timedelta(seconds=5)
 
 _BEGIN = text(
     "UPDATE campaigns SET status = 'running' WHERE id = :id AND status = 'pending' AND launched_at <= :now RETURNING id"
@@ -64,8 +64,8 @@ class CampaignActivities:
     @activity.defn
     async def begin_campaign(self, input: CampaignRef) -> CampaignPlan:
         """Take the campaign from pending to running once its time has come, unless it was cancelled meanwhile."""
-        now = datetime.now(UTC)
         async with self.sessions.begin(input.tenant_id) as session:
+            now = await clock(session)
             await session.execute(_BEGIN, {"id": input.campaign_id, "now": now})
             campaign = await session.get_one(Campaign, input.campaign_id)
             plan = await sequence_plan(session, input.campaign_id, self.settings)
@@ -87,6 +87,7 @@ class CampaignActivities:
                 campaign = await session.get_one(Campaign, input.campaign_id)
                 if campaign.finished_at is not None:  # a reset: whoever fits the segment only since is not part of it
                     return FrozenPages(pages=[], complete=True)
+                now = await clock(session)
                 contact_ids = await audience.freeze(
                     session,
                     tenant_id=input.tenant_id,
@@ -94,8 +95,8 @@ class CampaignActivities:
                     segment=parse_segment(campaign.segment_json),
                     after=after,
                     size=PAGE,
-                    launched_at=campaign.launched_at or datetime.now(UTC),
-                    now=datetime.now(UTC),
+                    launched_at=campaign.launched_at or now,
+                    now=now,
                 )
             if contact_ids:
                 pages.append(Page(after=after, last=contact_ids[-1], size=len(contact_ids)))
@@ -123,9 +124,10 @@ class CampaignActivities:
                     continue
                 async with self.sessions.begin(input.tenant_id) as session:
                     left, due_at = await outbox.waiting_on_page(session, input.campaign_id, page.after, page.last)
+                    now = await clock(session)
                 if not left:
                     return SendPageResult(sent=sent, status=turn.chunk.status.value)
-                await _wait_until(due_at)
+                await _wait(due_at - now if due_at else None)
         raise failures.handed_back()
 
     @activity.defn
@@ -142,9 +144,10 @@ class CampaignActivities:
                     continue
                 async with self.sessions.begin(input.tenant_id) as session:
                     next_at = await outbox.next_held(session, input.campaign_id)
-                if next_at is None or next_at > datetime.now(UTC):
+                    now = await clock(session)
+                if next_at is None or next_at > now:
                     return HeldResult(sent=sent, next_at=next_at, status=turn.chunk.status.value)
-                await _wait_until(next_at)
+                await _wait(next_at - now)
         raise failures.handed_back()
 
     async def _turns(self, selection: Selection, token: UUID) -> AsyncIterator[Turn]:
@@ -168,16 +171,17 @@ class CampaignActivities:
             while not activity.is_worker_shutdown():
                 async with self.sessions.begin(input.tenant_id) as session:
                     contact_ids = await audience.unarmed(session, input.campaign_id, after, last, ARMED_AT_ONCE)
+                    now = await clock(session)
                 if not contact_ids:
                     return ArmPageResult(armed=armed)
-                await self._arm(plan, contact_ids)
+                await self._arm(plan, contact_ids, now)
                 armed += len(contact_ids)
                 after = contact_ids[-1]
         raise failures.handed_back()
 
-    async def _arm(self, plan: SequencePlan, contact_ids: Sequence[UUID]) -> None:
+    async def _arm(self, plan: SequencePlan, contact_ids: Sequence[UUID], now: datetime) -> None:
         async def start(contact_id: UUID) -> None:
-            await self.workflows.arm_sequence(plan.input(contact_id), datetime.now(UTC))
+            await self.workflows.arm_sequence(plan.input(contact_id), now)
 
         await _each(contact_ids, start)
         async with self.sessions.begin(plan.tenant_id) as session:
@@ -249,9 +253,8 @@ async def _each(items: Sequence[UUID], act: Callable[[UUID], Awaitable[None]]) -
             lanes.create_task(lane())
 
 
-async def _wait_until(due_at: datetime | None) -> None:
-    wait = (due_at - datetime.now(UTC)) if due_at else timedelta(seconds=0.2)
-    await failures.sleep(max(0.05, min(wait, LONGEST_WAIT).total_seconds()))
+async def _wait(wait: timedelta | None) -> None:
+    await failures.sleep(max(0.05, min(wait or SHORT_WAIT, LONGEST_WAIT).total_seconds()))
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """What a single send has done: gate, claim, send and record, one channel after the other."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,11 +11,12 @@ from activities.campaigns import heartbeats
 from activities.outbox import Outbox, persistently
 from app.channels.base import Receipt
 from app.contracts.message import SendMessage, SendMessageResult
-from app.db import Sessions
+from app.db import Sessions, clock
 from app.domain.status import MessageStatus
 from app.errors import ProviderMisconfigured, SendError
 from app.ids import new_id
 from app.repositories import outbox
+from app.repositories.outbox import NotSent
 from app.services import sending
 from app.services.sending import Outgoing
 from app.services.single_sends import SingleTurn, claim_single
@@ -63,7 +64,7 @@ class MessageActivities:
                 renderer=self.outbox.renderer,
                 claim_token=token,
                 unknown_deadline=self.unknown_deadline,
-                now=datetime.now(UTC),
+                now=await clock(session),
             )
 
     async def _record(
@@ -78,15 +79,17 @@ class MessageActivities:
 
             await persistently(self.sessions, input.tenant_id, write_sent)
             return SendMessageResult(outcome="sent", channel=channel)
-        refused = sending.not_sent(outgoing, answer, datetime.now(UTC))
 
-        async def write_refused(session: AsyncSession) -> None:
+        async def write_refused(session: AsyncSession) -> tuple[NotSent, datetime]:
+            now = await clock(session)
+            refused = sending.not_sent(outgoing, answer, now)
             await outbox.mark_not_sent(session, [refused], token)
             await sending.note_sender(session, outgoing, answer)
+            return refused, now
 
-        await persistently(self.sessions, input.tenant_id, write_refused)
+        refused, now = await persistently(self.sessions, input.tenant_id, write_refused)
         if isinstance(answer, ProviderMisconfigured):
             raise failures.sender_trouble(answer)
         outcome = "retry" if refused.next_at else OUTCOMES[refused.status]
-        until = datetime.now(UTC) + self.unknown_deadline if outcome == "unknown" else refused.next_at
+        until = now + self.unknown_deadline if outcome == "unknown" else refused.next_at
         return SendMessageResult(outcome=outcome, channel=channel, reason=refused.code, hold_until=until)

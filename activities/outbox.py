@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import Receipt
-from app.db import Sessions
+from app.db import Sessions, clock
 from app.domain.status import CampaignStatus
 from app.errors import OutcomeUnknown, ProviderMisconfigured, SendError
 from app.repositories import outbox, rate_buckets
@@ -27,8 +26,8 @@ CHUNK = 100
 RECORD_TRIES = 30
 CAMPAIGNS_KEPT = 64
 
-_STATUS = text("SELECT status FROM campaigns WHERE id = :id")
-_STATUS_HELD_FAST = text("SELECT status FROM campaigns WHERE id = :id FOR SHARE")
+_STATUS = text("SELECT status, clock_timestamp() AS now FROM campaigns WHERE id = :id")
+_STATUS_HELD_FAST = text(f"{_STATUS} FOR SHARE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,18 +83,18 @@ class Outbox:
     async def _claim(
         self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID
     ) -> sending.Chunk:
-        now = datetime.now(UTC)
         async with self.sessions.begin(campaign.tenant_id) as session:
             # a single step reads the state under a lock: a pause or resume then sees either all of its hold or none
             query = _STATUS_HELD_FAST if selection.contact_id else _STATUS
-            status = CampaignStatus((await session.execute(query, {"id": campaign.id})).scalar_one())
+            row = (await session.execute(query, {"id": campaign.id})).one()
+            status = CampaignStatus(row.status)
             if selection.contact_id is None and status is not CampaignStatus.RUNNING:
                 return sending.Chunk(examined=0, status=status)
             senders = await self.senders.defaults(session, campaign.tenant_id)
             first = senders.get(step.channels[0])
             size = min(CHUNK, rate_buckets.burst(first.per_second)) if first and first.per_second else CHUNK
             chooser = Chooser(
-                campaign=campaign, step=step, status=status, senders=senders, renderer=self.renderer, now=now
+                campaign=campaign, step=step, status=status, senders=senders, renderer=self.renderer, now=row.now
             )
             candidates = await _candidates(session, selection, size)
             return await sending.claim_chunk(session, chooser, candidates, claim_token=claim_token)
@@ -125,9 +124,8 @@ class Outbox:
             return Recorded()
 
         async def write(session: AsyncSession) -> Recorded:
-            return await sending.record(
-                session, campaign, step, results, claim_token=claim_token, now=datetime.now(UTC)
-            )
+            now = await clock(session)
+            return await sending.record(session, campaign, step, results, claim_token=claim_token, now=now)
 
         return await persistently(self.sessions, campaign.tenant_id, write)
 

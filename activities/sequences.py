@@ -1,6 +1,6 @@
 """What a contact's sequence has done: send a step, and note its end."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from temporalio import activity
 
@@ -85,4 +85,5 @@ def _result(input: SendStep, turn: Turn) -> SendStepResult:
 
 
 def _after(wait: timedelta | None) -> datetime:
-    return datetime.now(UTC) + max(wait or timedelta(seconds=1), timedelta(milliseconds=50))
+    """By the clock of the engine, which is the workflow's."""
+    return activity.info().started_time + max(wait or timedelta(seconds=1), timedelta(milliseconds=50))

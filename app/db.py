@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -13,6 +14,7 @@ SYSTEM_ROLE = "relay_system"  # sees every tenant, but only the tables that find
 
 _AS_TENANT = text("SELECT set_config('relay.tenant_id', :tenant_id, true)")
 _AS_SYSTEM = text(f"SET LOCAL ROLE {SYSTEM_ROLE}")
+_CLOCK = text("SELECT clock_timestamp()")
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -68,3 +70,9 @@ class Sessions:
         async with self._maker.begin() as session:
             await session.execute(_AS_SYSTEM)
             yield session
+
+
+async def clock(session: AsyncSession) -> datetime:
+    """The time as everybody on this database has it: the clock of one worker's machine may be off by hours."""
+    now: datetime = (await session.execute(_CLOCK)).scalar_one()
+    return now

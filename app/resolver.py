@@ -9,7 +9,7 @@ back to them when they were lost, and left to the deadline when its key expires.
 """
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from loguru import logger
@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from app.channels.base import Feature, LookupResult, OutboundMessage
 from app.contracts.message import MessageInput
 from app.contracts.sequence import DeliveryFailed
-from app.db import Sessions
+from app.db import Sessions, clock
 from app.domain.status import MessageStatus, Purpose
 from app.errors import SendError
 from app.models import Message
@@ -95,8 +95,8 @@ class Resolver:
         return len(due)
 
     async def _resolve(self, tenant_id: UUID, message_id: UUID, status: str) -> None:
-        now = datetime.now(UTC)
         async with self.sessions.begin(tenant_id) as session:
+            now = await clock(session)
             message = await session.get_one(Message, message_id)
             age = now - (message.unresolved_since or now)
             repeatable = message.repeat_until is not None and now < message.repeat_until
