@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -68,14 +69,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router)
-    app.add_middleware(webhooks.WebhookShortcut)
     reference.describe(app)
     return app
 
 
 @asynccontextmanager
-async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    """Open what every request shares. Neither the database nor the engine needs to be there yet."""
+async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    """Open what every request shares. Neither the database nor the engine needs to be there yet. What it yields is for
+    the protocol, which sees requests before the application does."""
     if settings.database_url is None:
         raise ValueError("RELAY_DATABASE_URL is not set")
     engine = create_engine(settings.database_url.get_secret_value(), settings.database_pool_size)
@@ -97,7 +98,7 @@ async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         )
         async with WebhookIntake(sessions, senders) as intake:
             app.state.webhooks = intake
-            yield
+            yield {"webhooks": intake}
     finally:
         await http.aclose()
         await engine.dispose()

@@ -14,6 +14,7 @@ def api() -> None:
     settings = resolve(load_settings())
     require_master_keys(settings)
     import api as program  # loads every route: too much for the other commands
+    from app.routes.webhook_protocol import WebhookProtocol
 
     garbage.settle()
     uvicorn.run(
@@ -22,7 +23,7 @@ def api() -> None:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http="httptools",
+        http=WebhookProtocol,
         access_log=False,
         timeout_graceful_shutdown=CLOSE_SECONDS,
         log_level=settings.log_level.lower(),

@@ -1,6 +1,6 @@
 """Where providers report. The answer comes once the reports are committed; what they mean is worked out afterwards."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -8,17 +8,17 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope
 
-from app.channels.base import WebhookRequest
+from app.channels.base import WebhookEvent, WebhookRequest
 from app.domain.status import Channel
-from app.errors import AppError, Malformed, NotFound, TooLarge
-from app.routes.problems import app_problem
+from app.errors import Malformed, NotFound, TooLarge
 from app.services.webhooks import WebhookIntake
 
 PREFIX = "/v1/webhooks/"
 CHANNELS = {channel.value: channel for channel in Channel}
-SILENT = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+SILENCE = Response(b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>', media_type="text/xml")
+STORED = Response()
 
 
 class RawRoute(APIRoute):
@@ -69,11 +69,15 @@ async def _receive(scope: Scope, receive: Receive, channel: Channel, settings_id
     intake: WebhookIntake = scope["app"].state.webhooks
     named = _uuid(settings_id)
     webhook = await read_webhook(scope, receive, intake.public_url, intake.most_bytes)
-    events = await intake.receive(channel, named, webhook)
+    return answer_to(channel, await intake.receive(channel, named, webhook))
+
+
+def answer_to(channel: Channel, events: Sequence[WebhookEvent]) -> Response:
+    """What a provider is told once its reports are stored."""
     if channel is Channel.SMS and any(event.message_type for event in events):
         # Twilio takes the body of this answer for the reply to the person: none
-        return Response(SILENT, media_type="text/xml")
-    return Response()
+        return SILENCE
+    return STORED
 
 
 def _uuid(given: str | None) -> UUID | None:
@@ -83,28 +87,6 @@ def _uuid(given: str | None) -> UUID | None:
         return UUID(given)
     except ValueError:
         raise NotFound(f"There is no channel setting {given[:40]!r}.") from None
-
-
-class WebhookShortcut:
-    """Middleware that answers webhooks before the router, which costs more than all the rest of their way: bursts of
-    them are the most frequent requests by far. What they get is the same."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
-            await self.app(scope, receive, send)
-            return
-        name, separator, settings_id = scope["path"].removeprefix(PREFIX).partition("/")
-        if name not in CHANNELS or "/" in settings_id or (separator and not settings_id):
-            await self.app(scope, receive, send)
-            return
-        try:
-            response = await _receive(scope, receive, CHANNELS[name], settings_id or None)
-        except AppError as error:
-            response = app_problem(error)
-        await response(scope, receive, send)
 
 
 async def _through_router(request: Request, channel: Channel) -> Response:

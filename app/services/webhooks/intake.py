@@ -17,7 +17,7 @@ from app.domain.status import Channel
 from app.errors import InvalidSignature, Malformed, NotFound, PermissionDenied
 from app.services.senders import Senders
 from app.services.webhooks.directory import Directory, Route
-from app.services.webhooks.writer import GroupWriter, NotStored
+from app.services.webhooks.writer import GroupWriter, NotStored, Told
 
 Read = tuple[Sequence[WebhookEvent], Sequence[bytes]]  # the reports of a request, and the rows that keep them
 # What is stored of an event besides its kind, its time and the provider's own object.
@@ -68,13 +68,15 @@ class WebhookIntake:
         Raises NotFound for an unknown setting, InvalidSignature, Malformed, or NotStored when the provider has to
         deliver it again.
         """
-        read = self._read_at_once(channel, settings_id, request) if settings_id else None
+        read = self.read_at_once(channel, settings_id, request) if settings_id else None
         events, rows = read or await self._read(channel, settings_id, request)
         await self._writer.write(rows)
         return events
 
-    def _read_at_once(self, channel: Channel, settings_id: UUID, request: WebhookRequest) -> Read | None:
-        """The usual case: a sender that is known by now, and reports about nobody else."""
+    def read_at_once(self, channel: Channel, settings_id: UUID, request: WebhookRequest) -> Read | None:
+        """Verify and read without a look-up: for a sender that is known by now, and reports about nobody else. None
+        when it takes more than that. Raises InvalidSignature or Malformed.
+        """
         route = self._directory.known(channel, settings_id)
         if route is None:
             return None
@@ -83,6 +85,10 @@ class WebhookIntake:
         if any((account := _account(event)) and account not in route.names for event in events):
             return None
         return events, [_row(route, event, event.kind) for event in events]
+
+    def store(self, rows: Sequence[bytes], told: Told) -> None:
+        """Have them stored; `told` is called once they are committed, or with the error that `receive` would raise."""
+        self._writer.put(rows, told)
 
     async def _read(self, channel: Channel, settings_id: UUID | None, request: WebhookRequest) -> Read:
         try:

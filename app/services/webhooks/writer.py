@@ -1,7 +1,7 @@
 """Group commit: the reports of all requests that wait at the same time go into one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
@@ -30,9 +30,12 @@ class NotStored(AppError):
     code, http_status, title = "not_stored", 503, "Not stored"
 
 
+Told = Callable[[AppError | None], None]
+
+
 class Entry(NamedTuple):
     rows: Sequence[bytes]
-    stored: asyncio.Future[None]
+    told: Told
 
 
 class GroupWriter:
@@ -64,15 +67,29 @@ class GroupWriter:
 
     async def write(self, rows: Sequence[bytes]) -> None:
         """Return once the rows are committed. Raises NotStored, or Malformed for what PostgreSQL cannot hold."""
-        if not rows:
-            return
-        if self._closing or self._task is None or self._task.done() or self._rows_waiting >= MOST_WAITING:
-            raise NotStored("The webhook cannot be stored now: deliver it again.")
         stored = asyncio.get_running_loop().create_future()
-        self._waiting.append(Entry(rows, stored))
-        self._rows_waiting += len(rows)
-        self._wake.set()
+
+        def told(error: AppError | None) -> None:
+            if stored.done():  # its request was given up
+                return
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(error)
+
+        self.put(rows, told)
         await stored
+
+    def put(self, rows: Sequence[bytes], told: Told) -> None:
+        """Have the rows written; `told` is called soon after, with None once they are committed."""
+        if not rows:
+            _tell([Entry(rows, told)], None)
+        elif self._closing or self._task is None or self._task.done() or self._rows_waiting >= MOST_WAITING:
+            _tell([Entry(rows, told)], NotStored("The webhook cannot be stored now: deliver it again."))
+        else:
+            self._waiting.append(Entry(rows, told))
+            self._rows_waiting += len(rows)
+            self._wake.set()
 
     async def _run(self) -> None:
         busy = False
@@ -107,17 +124,15 @@ class GroupWriter:
                     await self._write_group([entry])
                 return
             logger.warning("a webhook holds a value that cannot be stored: {}", error)
-            _fail(group, Malformed(f"The webhook holds a value that cannot be stored: {error}"))
+            _tell(group, Malformed(f"The webhook holds a value that cannot be stored: {error}"))
         except (psycopg.Error, OSError, TimeoutError) as error:
             logger.error("{} webhooks could not be stored: {!r}", len(group), error)
-            _fail(group, NotStored("The webhook could not be stored: deliver it again."))
+            _tell(group, NotStored("The webhook could not be stored: deliver it again."))
         except BaseException:  # this task ends, and `write` refuses from now on
-            _fail(group, NotStored("The webhook could not be stored: deliver it again."))
+            _tell(group, NotStored("The webhook could not be stored: deliver it again."))
             raise
         else:
-            for entry in group:
-                if not entry.stored.done():  # its request may have been given up
-                    entry.stored.set_result(None)
+            _tell(group, None)
 
     async def _commit(self, rows: Sequence[bytes]) -> None:
         async with asyncio.timeout(COMMIT_SECONDS):
@@ -138,7 +153,8 @@ class GroupWriter:
         return self._connection
 
 
-def _fail(group: Sequence[Entry], error: AppError) -> None:
+def _tell(group: Sequence[Entry], error: AppError | None) -> None:
+    """From the loop, so that nothing that is told can stop the writer."""
+    loop = asyncio.get_running_loop()
     for entry in group:
-        if not entry.stored.done():
-            entry.stored.set_exception(error)
+        loop.call_soon(entry.told, error)
