@@ -195,8 +195,12 @@ _NEXT_OF_PAGE = text(
     "AND contact_id > :after AND contact_id <= :last AND state = 'pending'"
 )
 _NEXT_HELD = text(
-    "SELECT min(hold_until) FROM campaign_recipients "
-    "WHERE campaign_id = :campaign_id AND hold_until IS NOT NULL AND state = 'held' AND step = 0"
+    """
+    SELECT least((SELECT min(hold_until) FROM campaign_recipients
+                  WHERE campaign_id = :campaign_id AND hold_until IS NOT NULL AND state = 'held' AND step = 0),
+                 (SELECT min(coalesce(hold_until, now())) FROM campaign_recipients
+                  WHERE campaign_id = :campaign_id AND state = 'pending'))
+    """
 )
 _SUPPRESS = text(
     """
@@ -208,7 +212,7 @@ _SUPPRESS = text(
     """
 )
 
-BEGINNING = UUID(int=0)
+BEGINNING, END = UUID(int=0), UUID(int=2**128 - 1)
 Candidate = Row[Any]
 
 
@@ -273,8 +277,9 @@ async def pending_of_page(
 
 
 async def due_of_held(session: AsyncSession, campaign_id: UUID, size: int) -> Sequence[Candidate]:
-    """Lock up to `size` recipients of step 0 whose hold is over."""
-    return (await session.execute(_DUE_OF_HELD, {"campaign_id": campaign_id, "step": 0, "size": size})).all()
+    """Lock up to `size` recipients of step 0 whose hold is over, or who were held and are to be decided again."""
+    held = (await session.execute(_DUE_OF_HELD, {"campaign_id": campaign_id, "step": 0, "size": size})).all()
+    return held or await pending_of_page(session, campaign_id, None, END, size)
 
 
 async def one(session: AsyncSession, campaign_id: UUID, contact_id: UUID, step: int) -> Sequence[Candidate]:
@@ -412,7 +417,7 @@ async def waiting_on_page(
 
 
 async def next_held(session: AsyncSession, campaign_id: UUID) -> datetime | None:
-    """When the first held recipient of step 0 may be looked at again."""
+    """When the first recipient of step 0 that is held, or to be decided again, may be looked at."""
     when: datetime | None = (await session.execute(_NEXT_HELD, {"campaign_id": campaign_id})).scalar()
     return when
 
