@@ -10,8 +10,9 @@ from sqlalchemy import text
 from temporalio import activity
 
 from activities import failures
-from activities.outbox import Outbox, Selection, Turn
+from activities.outbox import Outbox, Selection, Standstill, Turn
 from app.contracts.campaign import (
+    STANDSTILL,
     ArmPage,
     ArmPageResult,
     CampaignPlan,
@@ -30,7 +31,7 @@ from app.domain.segment import parse_segment
 from app.domain.status import CampaignStatus, StopReason
 from app.ids import new_id
 from app.models import Campaign
-from app.repositories import audience, outbox
+from app.repositories import audience, outbox, standstills
 from app.services.sequences import SequencePlan, sequence_plan
 from app.settings import Settings
 from app.temporal import Workflows
@@ -109,7 +110,7 @@ class CampaignActivities:
     @activity.defn
     async def send_page(self, input: SendPage) -> SendPageResult:
         """Send step 0 to everybody of the page that is not decided yet; ends when nobody of it is left."""
-        page, token, sent = input.page, new_id(), 0
+        page, token, sent, standstill = input.page, new_id(), 0, None
         async with self.sessions.begin(input.tenant_id) as session:
             await outbox.abandon_page(session, input.campaign_id, page.after, page.last, token)
         selection = Selection(
@@ -117,7 +118,7 @@ class CampaignActivities:
         )
         async with heartbeats():
             async for turn in self._turns(selection, token):
-                sent += turn.recorded.sent
+                sent, standstill = sent + turn.recorded.sent, turn.standstill or standstill
                 if turn.chunk.status is not CampaignStatus.RUNNING:
                     return SendPageResult(sent=sent, status=turn.chunk.status.value)
                 if turn.chunk.examined or turn.chunk.wait is not None:
@@ -127,17 +128,20 @@ class CampaignActivities:
                     now = await clock(session)
                 if not left:
                     return SendPageResult(sent=sent, status=turn.chunk.status.value)
+                if standstill:
+                    _know(standstill, input.told)
+                    return SendPageResult(sent=sent, status=STANDSTILL, told=standstill.key, words=standstill.words)
                 await _wait(due_at - now if due_at else None)
         raise failures.handed_back()
 
     @activity.defn
     async def send_held(self, input: SendHeld) -> HeldResult:
         """Send step 0 to everybody whose hold is over; says when the next one is due."""
-        sent = 0
+        sent, standstill = 0, None
         selection = Selection(tenant_id=input.tenant_id, campaign_id=input.campaign_id)
         async with heartbeats():
             async for turn in self._turns(selection, new_id()):
-                sent += turn.recorded.sent
+                sent, standstill = sent + turn.recorded.sent, turn.standstill or standstill
                 if turn.chunk.status is not CampaignStatus.RUNNING:
                     return HeldResult(sent=sent, next_at=None, status=turn.chunk.status.value)
                 if turn.chunk.examined or turn.chunk.wait is not None:
@@ -145,20 +149,34 @@ class CampaignActivities:
                 async with self.sessions.begin(input.tenant_id) as session:
                     next_at = await outbox.next_held(session, input.campaign_id)
                     now = await clock(session)
+                status = turn.chunk.status.value
+                if next_at is not None and standstill:
+                    _know(standstill, input.told)
+                    return HeldResult(
+                        sent=sent, next_at=next_at, status=status, told=standstill.key, words=standstill.words
+                    )
                 if next_at is None or next_at > now:
-                    return HeldResult(sent=sent, next_at=next_at, status=turn.chunk.status.value)
+                    waiting = await self._waiting(input)
+                    return HeldResult(sent=sent, next_at=next_at, status=status, waiting=waiting)
                 await _wait(next_at - now)
         raise failures.handed_back()
 
     async def _turns(self, selection: Selection, token: UUID) -> AsyncIterator[Turn]:
-        """Turn after turn until the worker stops. A sender that must be mended ends the attempt with its words."""
+        """Turn after turn until the worker stops."""
         while not activity.is_worker_shutdown():
             turn = await failures.finish(self.outbox.turn(selection, token))
-            if turn.recorded.trouble is not None:
-                raise failures.sender_trouble(turn.recorded.trouble)
             yield turn
             if turn.chunk.wait is not None and not turn.chunk.outgoing:
                 await failures.sleep(min(turn.chunk.wait, LONGEST_WAIT).total_seconds())
+
+    async def _waiting(self, input: SendHeld) -> str:
+        """How many wait at step 0 and for what, in words."""
+        async with self.sessions.begin(input.tenant_id) as session:
+            return "; ".join(
+                f"{row.count:,} wait: {row.reason.replace('_', ' ')}, until {row.until:%Y-%m-%d %H:%M:%S} UTC"
+                for row in await standstills.held_recipients(session, input.campaign_id)
+                if row.until is not None
+            )
 
     @activity.defn
     async def arm_page(self, input: ArmPage) -> ArmPageResult:
@@ -238,6 +256,13 @@ class CampaignActivities:
                 done += len(contact_ids)
                 after = contact_ids[-1]
         raise failures.handed_back()
+
+
+def _know(standstill: Standstill, told: str) -> None:
+    """The workflow is told of a standstill once; from then on the attempt fails with the words and comes again, which
+    costs no history however long it lasts."""
+    if standstill.key == told:
+        raise failures.sender_trouble(standstill.words)
 
 
 async def _each(items: Sequence[UUID], act: Callable[[UUID], Awaitable[None]]) -> None:

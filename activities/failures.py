@@ -3,24 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
+from random import uniform
 from typing import Any, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from app.errors import SendError
-
 T = TypeVar("T")
 HEARTBEAT_SECONDS = 2.0
+MEND = "Nothing was lost: sending goes on by itself once the channel setting or the account is mended."
+# A refused sender is asked for again after a pause that doubles: thousands of sequences may be waiting for it.
+FIRST_LOOK, LONGEST_LOOK = timedelta(seconds=5), timedelta(minutes=1)
 
 
-def sender_trouble(error: SendError, *, retry_in: timedelta = timedelta(seconds=30)) -> ApplicationError:
+def sender_trouble(words: str, *, look_again: timedelta = FIRST_LOOK) -> ApplicationError:
     """The sender, not a message, is at fault: the work waits for the mend and says so in the provider's own words."""
+    pause = min(look_again * 2 ** min(activity.info().attempt - 1, 10), max(look_again, LONGEST_LOOK))
     return ApplicationError(
-        f"{error.detail} (provider code {error.provider_code or 'none'}). Nothing was lost: sending goes on by itself "
-        "once the channel setting or the account is mended.",
-        type=error.code,
-        next_retry_delay=retry_in,
+        f"Standing still: {words}. {MEND}", type="sender_refused", next_retry_delay=pause * uniform(0.8, 1.2)
     )
 
 

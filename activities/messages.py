@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities import failures
 from activities.campaigns import heartbeats
-from activities.outbox import Outbox, persistently
+from activities.outbox import Outbox, Standstill, persistently
 from app.channels.base import Receipt
 from app.contracts.message import SendMessage, SendMessageResult
 from app.db import Sessions, clock
@@ -44,7 +44,9 @@ class MessageActivities:
         try:
             turn = await self._claim(input, token)
         except ProviderMisconfigured as trouble:  # a sender that can't even be built
-            raise failures.sender_trouble(trouble) from None
+            return _standstill(input, Standstill.of(trouble))
+        if turn.trouble is not None:
+            return _standstill(input, Standstill.of_sender(turn.trouble))
         if turn.outgoing is None:
             return SendMessageResult(
                 outcome=turn.outcome, channel=turn.channel, reason=turn.reason, hold_until=turn.hold_until
@@ -76,6 +78,7 @@ class MessageActivities:
 
             async def write_sent(session: AsyncSession) -> None:
                 await outbox.mark_sent(session, accepted, [outgoing.contact_id])
+                await sending.note_troubles(session, [(outgoing, answer)])
 
             await persistently(self.sessions, input.tenant_id, write_sent)
             return SendMessageResult(outcome="sent", channel=channel)
@@ -85,11 +88,25 @@ class MessageActivities:
             refused = sending.not_sent(outgoing, answer, now)
             await outbox.mark_not_sent(session, [refused], token)
             await sending.note_sender(session, outgoing, answer)
+            await sending.note_troubles(session, [(outgoing, answer)])
             return refused, now
 
         refused, now = await persistently(self.sessions, input.tenant_id, write_refused)
-        if isinstance(answer, ProviderMisconfigured):
-            raise failures.sender_trouble(answer)
+        if isinstance(answer, ProviderMisconfigured):  # noted now: the next turn meets it as a standstill
+            return await self._turn(input)
         outcome = "retry" if refused.next_at else OUTCOMES[refused.status]
         until = now + self.unknown_deadline if outcome == "unknown" else refused.next_at
         return SendMessageResult(outcome=outcome, channel=channel, reason=refused.code, hold_until=until)
+
+
+def _standstill(input: SendMessage, standstill: Standstill) -> SendMessageResult:
+    """Told once; from then on the attempt fails with the words and comes again, which costs no history."""
+    if standstill.key == input.told:
+        raise failures.sender_trouble(standstill.words)
+    return SendMessageResult(
+        outcome="held",
+        reason=sending.REFUSED,
+        hold_until=activity.info().started_time + sending.LOOK_AGAIN,
+        told=standstill.key,
+        words=standstill.words,
+    )

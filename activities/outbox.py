@@ -15,7 +15,7 @@ from app.channels.base import Receipt
 from app.db import Sessions, clock
 from app.domain.status import CampaignStatus
 from app.errors import OutcomeUnknown, ProviderMisconfigured, SendError
-from app.repositories import outbox, rate_buckets
+from app.repositories import outbox, rate_buckets, sender_troubles
 from app.services import sending
 from app.services.senders import Senders
 from app.services.sending import Chooser, LaunchedCampaign, Outgoing, Recorded, Renderer, Step
@@ -26,16 +26,37 @@ CHUNK = 100
 RECORD_TRIES = 30
 CAMPAIGNS_KEPT = 64
 
-_STATUS = text("SELECT status, clock_timestamp() AS now FROM campaigns WHERE id = :id")
-_STATUS_HELD_FAST = text(f"{_STATUS} FOR SHARE")
+_STATUS = text(
+    "SELECT status, clock_timestamp() AS now, "
+    "EXISTS (SELECT FROM sender_troubles WHERE tenant_id = campaigns.tenant_id) AS troubled "
+    "FROM campaigns WHERE id = :id"
+)
+_STATUS_HELD_FAST = text(f"{_STATUS} FOR SHARE OF campaigns")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standstill:
+    """A sender that has to be mended by a person. `key` stays the same while the trouble does."""
+
+    key: str
+    words: str
+
+    @classmethod
+    def of(cls, error: ProviderMisconfigured) -> "Standstill":
+        return cls(key=error.detail, words=error.detail)
+
+    @classmethod
+    def of_sender(cls, trouble: sender_troubles.Trouble) -> "Standstill":
+        return cls(key=f"{trouble.id} {trouble.since.isoformat()}", words=sending.words(trouble))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """What one turn did: how the claim went and what came of it."""
+    """What one turn did: how the claim went and what came of it. `standstill`: some wait for the mend of a sender."""
 
     chunk: sending.Chunk
     recorded: Recorded
+    standstill: Standstill | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +94,13 @@ class Outbox:
         try:
             chunk = await self._claim(campaign, step, selection, claim_token)
         except ProviderMisconfigured as trouble:  # a sender that can't even be built
-            return Turn(chunk=sending.Chunk(examined=0), recorded=Recorded(trouble=trouble))
+            return Turn(chunk=sending.Chunk(examined=0), recorded=Recorded(), standstill=Standstill.of(trouble))
         results, unexpected = await self.send(chunk.outgoing)
         recorded = await self._record(campaign, step, results, claim_token)
         if unexpected is not None:
             raise unexpected
-        return Turn(chunk=chunk, recorded=recorded)
+        standstill = Standstill.of_sender(chunk.trouble) if chunk.trouble else None
+        return Turn(chunk=chunk, recorded=recorded, standstill=standstill)
 
     async def _claim(
         self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID
@@ -97,7 +119,8 @@ class Outbox:
                 campaign=campaign, step=step, status=status, senders=senders, renderer=self.renderer, now=row.now
             )
             candidates = await _candidates(session, selection, size)
-            return await sending.claim_chunk(session, chooser, candidates, claim_token=claim_token)
+            troubles = await sender_troubles.still_open(session, campaign.tenant_id) if row.troubled else {}
+            return await sending.claim_chunk(session, chooser, candidates, claim_token=claim_token, troubles=troubles)
 
     async def send(
         self, outgoing: Sequence[Outgoing]

@@ -6,13 +6,14 @@ from temporalio import activity
 
 from activities import failures
 from activities.campaigns import heartbeats
-from activities.outbox import Outbox, Selection, Turn
+from activities.outbox import Outbox, Selection, Standstill, Turn
 from app.contracts.sequence import SendStep, SendStepResult, SequenceEnded
 from app.db import Sessions
 from app.domain.gate import CAMPAIGN_ENDED, STOPPED
 from app.domain.status import RecipientState, StopReason
 from app.ids import new_id
 from app.repositories import audience
+from app.services import sending
 
 ENDING_REASONS = frozenset({*STOPPED.values(), *CAMPAIGN_ENDED.values()})
 STOP_REASONS = {word: reason.value for reason, word in STOPPED.items()} | {
@@ -37,8 +38,10 @@ class SequenceActivities:
         async with heartbeats():
             while True:
                 turn = await failures.finish(self.outbox.turn(selection, token))
+                if turn.standstill is not None:
+                    return _standstill(input, turn.standstill)
                 if turn.recorded.trouble is not None:
-                    raise failures.sender_trouble(turn.recorded.trouble)
+                    continue  # noted now: the next turn meets it as a standstill
                 if not turn.recorded.failed:  # a refused channel is followed by the next one, at once
                     return _result(input, turn)
 
@@ -48,6 +51,19 @@ class SequenceActivities:
         stopped = input.reason if input.reason in {reason.value for reason in StopReason} else ""
         async with self.sessions.begin(input.tenant_id) as session:
             await audience.mark_ended(session, input.campaign_id, [input.contact_id], stopped)
+
+
+def _standstill(input: SendStep, standstill: Standstill) -> SendStepResult:
+    """Told once; from then on the attempt fails with the words and comes again, which costs no history."""
+    if standstill.key == input.told:
+        raise failures.sender_trouble(standstill.words)
+    return SendStepResult(
+        outcome="held",
+        reason=sending.REFUSED,
+        hold_until=_after(sending.LOOK_AGAIN),
+        told=standstill.key,
+        words=standstill.words,
+    )
 
 
 def _result(input: SendStep, turn: Turn) -> SendStepResult:

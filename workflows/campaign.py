@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
     from app.contracts.campaign import (
         CAMPAIGN_WORKFLOW,
+        STANDSTILL,
         ArmPage,
         CampaignInput,
         CampaignPlan,
@@ -23,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from app.domain.status import CampaignStatus
     from app.temporal import ARMING_PRIORITY
-    from workflows.options import BULK, DATABASE, described, prioritized
+    from workflows.options import BULK, DATABASE, described, prioritized, standing_still
 
 # Two to four pages at once keep requests in flight while another page is claimed and recorded; more only wait.
 SEND_LANES = 3
@@ -55,6 +56,7 @@ class CampaignWorkflow:
         self.pauses = 0
         self.recipients, self.armed, self.sent = input.recipients, input.armed, 0
         self.held_until: datetime | None = None
+        self.waiting = self.told = self.standstill = ""
         self.paused = self.cancelled = self.resume_asked = self.leaving = self.over = False
 
     @workflow.run
@@ -134,16 +136,21 @@ class CampaignWorkflow:
                 continue  # another lane woke at the same moment and was first
             page = self.unsent.pop(0)
             self.sending.append(page)
+            told = self.told
             result = await workflow.execute_activity_method(
                 CampaignActivities.send_page,
-                SendPage(tenant_id=self.ref.tenant_id, campaign_id=self.ref.campaign_id, page=page),
+                SendPage(tenant_id=self.ref.tenant_id, campaign_id=self.ref.campaign_id, page=page, told=told),
                 **described(BULK, f"Page of {page.size}"),
             )
             self.sending.remove(page)
             self.sent += result.sent
             self._note(result.status)
+            if result.told or told:  # a page that had been told and is through is the proof of the mend
+                self.told, self.standstill = result.told, result.words
             if result.status == CampaignStatus.RUNNING:
                 self.unarmed.append(page)
+            elif result.status == STANDSTILL:
+                self.unsent.insert(0, page)
             else:
                 self.unsent.insert(0, page)
                 await self._wait_while_paused()
@@ -177,7 +184,7 @@ class CampaignWorkflow:
         while not self._stopping:
             result = await workflow.execute_activity_method(
                 CampaignActivities.send_held,
-                SendHeld(tenant_id=self.ref.tenant_id, campaign_id=self.ref.campaign_id),
+                SendHeld(tenant_id=self.ref.tenant_id, campaign_id=self.ref.campaign_id, told=self.told),
                 **BULK,
             )
             self.sent += result.sent
@@ -187,8 +194,11 @@ class CampaignWorkflow:
                 continue
             if result.sent and self.plan.has_followups:
                 await self._arm(None)
-            self.held_until = result.next_at
+            self.held_until, self.waiting = result.next_at, result.waiting
+            self.told, self.standstill = result.told, result.words
             self._show_progress()
+            if result.told:
+                continue
             if result.next_at is None:
                 self.settled = True
                 return
@@ -270,6 +280,8 @@ class CampaignWorkflow:
         self._show(
             f"{self.plan.name}: {self.recipients} recipients {frozen}, {self.sent} sent since the last "
             f"continue-as-new, {len(self.unsent) + len(self.sending)} pages to send, {self.armed} armed{held}."
+            + (f"\n\n{self.waiting}." if self.waiting else "")
+            + (f"\n\n{standing_still(self.standstill)}" if self.standstill else "")
         )
 
     def _show(self, words: str) -> None:

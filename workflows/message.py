@@ -8,7 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities
     from app.contracts.message import MESSAGE_WORKFLOW, MessageInput, MessageResult, SendMessage, SendMessageResult
-    from workflows.options import SEND
+    from workflows.options import SEND, standing_still
 
 
 @workflow.defn(name=MESSAGE_WORKFLOW)
@@ -23,15 +23,20 @@ class MessageWorkflow:
 
     @workflow.run
     async def run(self, input: MessageInput) -> MessageResult:
+        told = ""
         while True:
             self.changed = False
-            workflow.set_current_details("Sending.")
+            if not told:
+                workflow.set_current_details("Sending.")
             result = await workflow.execute_activity_method(
                 MessageActivities.send_message,
-                SendMessage(tenant_id=input.tenant_id, message_id=input.message_id),
+                SendMessage(tenant_id=input.tenant_id, message_id=input.message_id, told=told),
                 **SEND,
             )
-            workflow.set_current_details(_words(result))
+            told = result.told
+            workflow.set_current_details(standing_still(result.words) if told else _words(result))
+            if told:
+                continue
             if result.hold_until is not None:
                 await self._wait_until(result.hold_until, lambda: self.changed)
             elif not self.changed:

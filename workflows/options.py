@@ -34,3 +34,8 @@ def prioritized(config: workflow.ActivityConfig, priority: Priority) -> workflow
     changed = config.copy()
     changed["priority"] = priority
     return changed
+
+
+def standing_still(words: str) -> str:
+    """For the engine's UI: a sender waits for a person."""
+    return f"Standing still: {words}. It goes on by itself once the channel setting or the account is mended."

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
         SequenceInput,
         SequenceResult,
     )
-    from workflows.options import DATABASE, SEND, described
+    from workflows.options import DATABASE, SEND, described, standing_still
 
 EXHAUSTED = "exhausted"
 # A resume signals what it finds held; this catches a sequence it could not find.
@@ -90,9 +90,11 @@ class SequenceWorkflow:
 
     async def _send(self, input: SequenceInput, step: int) -> None:
         """Have the step sent; waits out holds, pauses and limits."""
+        told = ""
         while not self.stop_reason:
             self.resumed = False
-            self._show(f"Sending step {step}.")
+            if not told:
+                self._show(f"Sending step {step}.")
             result = await workflow.execute_activity_method(
                 SequenceActivities.send_step,
                 SendStep(
@@ -100,10 +102,14 @@ class SequenceWorkflow:
                     campaign_id=input.campaign_id,
                     contact_id=input.contact_id,
                     step=step,
+                    told=told,
                 ),
                 **described(SEND, f"Step {step}"),
             )
-            self._show(_words(step, result))
+            told = result.told
+            self._show(f"Step {step}. {standing_still(result.words)}" if told else _words(step, result))
+            if told:
+                continue
             if result.outcome == "stopped":
                 self.stop_reason = self.stop_reason or result.reason
             elif result.outcome == "paused":

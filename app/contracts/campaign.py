@@ -8,6 +8,7 @@ CAMPAIGN_WORKFLOW = "campaign"
 PAUSE = "pause"
 RESUME = "resume"
 CANCEL = "cancel"
+STANDSTILL = "standstill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +77,18 @@ class SendPage:
     tenant_id: UUID
     campaign_id: UUID
     page: Page
+    told: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendPageResult:
-    """`status` is the campaign's. Other than running means that recipients are left and the page is to be
-    given again."""
+    """`status` is the campaign's, or `standstill`. Other than running means that recipients are left and the page is to
+    be given again. A standstill is told once, in `words`: whoever gives its key back in `told` is not told again."""
 
     sent: int
     status: str
+    told: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,7 @@ class SendHeld:
 
     tenant_id: UUID
     campaign_id: UUID
+    told: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +107,9 @@ class HeldResult:
     sent: int
     next_at: datetime | None
     status: str
+    told: str = ""
+    words: str = ""
+    waiting: str = ""  # how many are held, and why, for the engine's UI
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,17 +49,21 @@ class SendStep:
     campaign_id: UUID
     contact_id: UUID
     step: int
+    told: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendStepResult:
     """`outcome`: sent, unknown, held, paused, skipped, failed, retry or stopped. `hold_until` with held and retry;
-    `reason` says why in the gate's word or the provider's."""
+    `reason` says why in the gate's word or the provider's. A sender that must be mended is told once, in `words`:
+    whoever gives its key back in `told` is not told again."""
 
     outcome: str
     channel: str = ""
     reason: str = ""
     hold_until: datetime | None = None
+    told: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from app.models.base import Row, TenantRow
 from app.models.campaign import Campaign, CampaignRecipient, CampaignStep, Decision, Template, TemplateChannel
-from app.models.channel_setting import ChannelSetting, DailyUsage, IdempotencyKey, RateBucket
+from app.models.channel_setting import ChannelSetting, DailyUsage, IdempotencyKey, RateBucket, SenderTrouble
 from app.models.contact import Consent, Contact, LeadScore, Suppression
 from app.models.contact_import import Import, ImportChunk, ImportStatus, ImportVerdicts, RowVerdict
 from app.models.event import AuditLog, Conversion, Event, EventSource, WebhookEvent
@@ -36,6 +36,7 @@ __all__ = [
     "Role",
     "Row",
     "RowVerdict",
+    "SenderTrouble",
     "ShortLink",
     "Suppression",
     "Template",

@@ -72,6 +72,7 @@ class Campaign(TenantRow, table=True):
     scheduled_at_utc: datetime | None = time_field()
     launched_at: datetime | None = time_field()  # the instant every follow-up is reckoned from
     finished_at: datetime | None = time_field()
+    paused_at: datetime | None = time_field()
     workflow_started_at: datetime | None = time_field()  # null until the engine knows of the last change of `status`
 
 

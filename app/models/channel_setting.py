@@ -54,6 +54,17 @@ class DailyUsage(TenantRow, table=True):
     used: int = count_field()
 
 
+class SenderTrouble(TenantRow, table=True):
+    """`id` is the channel setting's. Its provider refuses the sender itself since `created_at`; at `probe_at` one
+    message finds out whether it was mended."""
+
+    __tablename__ = "sender_troubles"
+
+    code: str = text_field()
+    detail: str = text_field()
+    probe_at: datetime | None = time_field()
+
+
 class IdempotencyKey(TenantRow, table=True):
     """The answer to a POST that carried an `Idempotency-Key`."""
 

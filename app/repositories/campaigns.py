@@ -50,7 +50,7 @@ _RECIPIENT_COUNTS = text(
 # Every change of state is unknown to the engine until it was told: see app.starter.
 _PAUSE = text(
     """
-    UPDATE campaigns SET status = 'paused', workflow_started_at = NULL,
+    UPDATE campaigns SET status = 'paused', workflow_started_at = NULL, paused_at = now(),
            status_detail = CASE WHEN status = 'done' THEN 'done' ELSE status_detail END
     WHERE tenant_id = :tenant_id AND id = :id AND status IN ('pending', 'running', 'done')
     RETURNING id
@@ -58,7 +58,7 @@ _PAUSE = text(
 )
 _RESUME = text(
     """
-    UPDATE campaigns SET workflow_started_at = NULL,
+    UPDATE campaigns SET workflow_started_at = NULL, paused_at = NULL,
            status = CASE WHEN status_detail = 'done' THEN 'done' WHEN launched_at > now() THEN 'pending'
                          ELSE 'running' END,
            status_detail = CASE WHEN status_detail = 'done' THEN '' ELSE status_detail END

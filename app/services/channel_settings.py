@@ -1,6 +1,7 @@
 """Senders: checked, sealed, one default per channel."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,9 +11,10 @@ from app.domain.pointers import child
 from app.domain.status import Channel
 from app.errors import AlreadyExists, FieldError, InvalidInput, NotFound
 from app.models import ChannelSetting
-from app.repositories import channel_settings
+from app.repositories import channel_settings, sender_troubles
 from app.schemas.channel_settings import ChannelSettingCreate, ChannelSettingRead, ChannelSettingUpdate, Limits
 from app.secrets import Vault, mask
+from app.services.senders import FRESH_SECONDS
 
 SETTINGS_PATH = "/v1/onboarding/channel-settings"
 
@@ -75,6 +77,8 @@ async def update(
     if wanted.limits is not None:
         values["limits"] = wanted.limits.model_dump(exclude_none=True)
     setting.settings_json = values
+    # every process has the change by then; a refused sender that was mended goes on at once
+    await sender_troubles.try_in(session, setting.id, timedelta(seconds=FRESH_SECONDS))
     if wanted.name is not None and wanted.name != setting.name:
         if await channel_settings.named(session, tenant_id, setting.channel, wanted.name):
             raise AlreadyExists(f"There is already a channel setting {wanted.name!r} for {setting.channel}.")

@@ -17,10 +17,13 @@ from app.domain.template import CompiledTemplate, Rendered, compile_template
 from app.domain.zones import contact_zones
 from app.errors import InvalidInput
 from app.models import Message, Tenant
-from app.repositories import outbox, rate_buckets, single_sends
+from app.repositories import outbox, rate_buckets, sender_troubles, single_sends
+from app.repositories.sender_troubles import Trouble
 from app.services.senders import Sender
 from app.services.sending import (
     ACCEPTED,
+    LOOK_AGAIN,
+    REFUSED,
     Outgoing,
     Renderer,
     address_of,
@@ -41,6 +44,7 @@ class SingleTurn:
     channel: str = ""
     reason: str = ""
     hold_until: datetime | None = None
+    trouble: Trouble | None = None
 
 
 @dataclass(slots=True)
@@ -174,6 +178,11 @@ async def _claim(
     claim_token: UUID,
     now: datetime,
 ) -> SingleTurn:
+    trouble = (await sender_troubles.still_open(session, row.tenant_id)).get(sender.settings_id)
+    probe = trouble is not None and await sender_troubles.may_probe(session, trouble.id)
+    if trouble is not None and not probe:
+        until = now + LOOK_AGAIN
+        return SingleTurn(outcome="held", channel=row.channel.value, reason=REFUSED, hold_until=until, trouble=trouble)
     lease = await rate_buckets.lease(
         session, tenant_id=row.tenant_id, settings_id=sender.settings_id, per_second=sender.per_second, want=1
     )
@@ -210,7 +219,9 @@ async def _claim(
         purpose=row.purpose,
         content=rendered.content,
     )
-    outgoing = Outgoing(id=row.id, contact_id=row.contact_id, sender=sender, message=message, attempts=attempts)
+    outgoing = Outgoing(
+        id=row.id, contact_id=row.contact_id, sender=sender, message=message, attempts=attempts, probe=probe
+    )
     return SingleTurn(outcome="sending", outgoing=outgoing, channel=row.channel.value)
 
 

@@ -1,7 +1,6 @@
 """What providers do wrong while a campaign runs: nothing is lost and nothing is sent twice."""
 
 import asyncio
-import functools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from temporalio.client import Client
 
-from activities import failures
 from app.db import Sessions
 from app.domain.status import CampaignStatus, Channel
 from app.ids import campaign_workflow_id
@@ -113,8 +111,8 @@ class TestMisconfigured:
     async def test_an_expired_token_waits_for_the_mend_and_says_so(
         self, relay: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        soon = functools.partial(failures.sender_trouble, retry_in=timedelta(seconds=1))
-        monkeypatch.setattr(failures, "sender_trouble", soon)
+        for pause in ("app.repositories.sender_troubles.PROBE_EVERY", "app.services.sending.troubles.LOOK_AGAIN"):
+            monkeypatch.setattr(pause, timedelta(seconds=1))
         await relay.add_contacts(25)
         good = relay.credentials[Channel.WHATSAPP]
         await relay.put_account(Channel.WHATSAPP, {**good, "access_token": "EAAanother"})

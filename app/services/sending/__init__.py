@@ -5,7 +5,7 @@ and recording. The caller owns the transactions and does the HTTP in between.
 from app.services.sending.campaign import LaunchedCampaign, Step, load_campaign
 from app.services.sending.choosing import ACCEPTED, Choice, Chooser
 from app.services.sending.claiming import Chunk, Outgoing, claim_chunk
-from app.services.sending.recording import Recorded, not_sent, note_sender, record
+from app.services.sending.recording import Recorded, not_sent, note_sender, note_troubles, record
 from app.services.sending.rendering import (
     Renderer,
     address_of,
@@ -15,8 +15,11 @@ from app.services.sending.rendering import (
     stored_payload,
     unrenderable,
 )
+from app.services.sending.troubles import LOOK_AGAIN, REFUSED, words
 
 __all__ = [
+    "LOOK_AGAIN",
+    "REFUSED",
     "ACCEPTED",
     "Choice",
     "Chooser",
@@ -34,7 +37,9 @@ __all__ = [
     "load_campaign",
     "not_sent",
     "note_sender",
+    "note_troubles",
     "record",
     "stored_payload",
     "unrenderable",
+    "words",
 ]

@@ -40,6 +40,7 @@ class Choice:
     stale: UUID | None = None  # a message that another attempt claimed and left
     repeated: UUID | None = None  # a message that may have left, and is to be claimed once more or given up
     channel: str = ""
+    probe: bool = False  # finds out whether a refused sender was mended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

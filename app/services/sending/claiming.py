@@ -14,9 +14,13 @@ from app.domain.status import CampaignStatus, Channel, MessageType
 from app.domain.template import Rendered
 from app.repositories import outbox, rate_buckets
 from app.repositories.outbox import Candidate
+from app.repositories.sender_troubles import Trouble
 from app.services.senders import Sender
 from app.services.sending.campaign import LaunchedCampaign
 from app.services.sending.choosing import Choice, Chooser
+from app.services.sending.troubles import hold_back
+
+NO_TROUBLES: Mapping[UUID, Trouble] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +34,7 @@ class Outgoing:
     attempts: int = 1
     repeat_until: datetime | None = None  # until then the provider knows the same request again
     doubtful: bool = False  # an earlier request may have been accepted
+    probe: bool = False  # finds out whether a refused sender was mended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +47,16 @@ class Chunk:
     status: CampaignStatus = CampaignStatus.RUNNING
     standings: dict[UUID, outbox.Standing] = field(default_factory=dict)
     channels: dict[UUID, str] = field(default_factory=dict)
+    trouble: Trouble | None = None  # a refused sender, for which some were put off
 
 
 async def claim_chunk(
-    session: AsyncSession, chooser: Chooser, candidates: Sequence[Candidate], *, claim_token: UUID
+    session: AsyncSession,
+    chooser: Chooser,
+    candidates: Sequence[Candidate],
+    *,
+    claim_token: UUID,
+    troubles: Mapping[UUID, Trouble] = NO_TROUBLES,
 ) -> Chunk:
     """Decide each candidate, lease room from the senders and claim the messages that may leave now.
 
@@ -53,6 +64,9 @@ async def claim_chunk(
     """
     campaign, step = chooser.campaign, chooser.step
     choices = [chooser.choose(row) for row in candidates]
+    trouble = None
+    if troubles:
+        trouble = await hold_back(session, candidates, choices, chooser.senders, troubles, chooser.now)
     kept, wait = await _lease(session, campaign.tenant_id, choices, chooser.senders)
     owned = await outbox.claim(
         session,
@@ -76,7 +90,7 @@ async def claim_chunk(
     return Chunk(
         examined=len(kept),
         outgoing=[
-            _outgoing(campaign, choice.claim, choice.rendered, chooser.senders, owned[choice.claim.id])
+            _outgoing(campaign, choice, choice.claim, choice.rendered, chooser.senders, owned[choice.claim.id])
             for choice in kept
             if choice.claim and choice.rendered and choice.claim.id in owned
         ],
@@ -84,11 +98,13 @@ async def claim_chunk(
         status=chooser.status,
         standings={choice.standing.contact_id: choice.standing for choice in kept},
         channels={choice.standing.contact_id: choice.channel for choice in kept},
+        trouble=trouble,
     )
 
 
 def _outgoing(
     campaign: LaunchedCampaign,
+    choice: Choice,
     claim: outbox.Claim,
     rendered: Rendered,
     senders: Mapping[Channel, Sender],
@@ -113,6 +129,7 @@ def _outgoing(
         attempts=owned.attempts,
         repeat_until=owned.repeat_until,
         doubtful=owned.doubtful,
+        probe=choice.probe,
     )
 
 

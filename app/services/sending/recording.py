@@ -18,7 +18,7 @@ from app.errors import (
     RateLimited,
     SendError,
 )
-from app.repositories import outbox, rate_buckets
+from app.repositories import outbox, rate_buckets, sender_troubles
 from app.services.sending.campaign import LaunchedCampaign, Step
 from app.services.sending.claiming import Outgoing
 
@@ -61,6 +61,7 @@ async def record(
             await note_sender(session, outgoing, result)
             if isinstance(result, ProviderMisconfigured):
                 outcome.trouble = result
+    await note_troubles(session, results)
     await outbox.mark_sent(session, accepted, [contacts[id] for id in accepted])
     written = await outbox.mark_not_sent(session, refused, claim_token)
     again: dict[UUID, datetime | None] = {}
@@ -100,6 +101,25 @@ async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendErro
             reason=error.suppress,
             source=f"{outgoing.sender.provider} {error.provider_code}".strip(),
         )
+
+
+async def note_troubles(session: AsyncSession, results: Sequence[tuple[Outgoing, Receipt | SendError]]) -> None:
+    """What the answers say of the senders themselves: refused, or mended."""
+    refused: dict[UUID, tuple[Outgoing, SendError]] = {}
+    works: set[UUID] = set()
+    for outgoing, answer in results:
+        if isinstance(answer, ProviderMisconfigured):
+            refused[outgoing.sender.settings_id] = outgoing, answer
+        elif outgoing.probe and isinstance(answer, Receipt | MessageRejected):
+            works.add(outgoing.sender.settings_id)
+    for settings_id, (outgoing, error) in refused.items():
+        code = error.provider_code or error.code
+        tenant_id = outgoing.sender.tenant_id
+        await sender_troubles.note(
+            session, tenant_id=tenant_id, settings_id=settings_id, code=code, detail=error.detail
+        )
+    if works - refused.keys():
+        await sender_troubles.clear(session, sorted(works - refused.keys()))
 
 
 def not_sent(outgoing: Outgoing, error: SendError, now: datetime) -> outbox.NotSent:

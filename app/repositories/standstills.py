@@ -1,0 +1,51 @@
+"""What of a campaign stands still, and since when."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+# a stop ends a recipient wherever it stood
+_HELD_RECIPIENTS = text(
+    """
+    SELECT reason, count(*) AS count, min(hold_until) AS until, min(updated_at) AS since FROM campaign_recipients
+    WHERE campaign_id = :campaign_id AND (state = 'held' OR (state = 'pending' AND reason = 'sender_refused'))
+      AND stopped_at IS NULL
+    GROUP BY reason ORDER BY count(*) DESC, reason
+    """
+)
+_WAITING_MESSAGES = text(
+    """
+    SELECT status, error_code AS code, max(error_detail) AS detail, count(*) AS count,
+           min(next_attempt_at) AS until, min(updated_at) AS since
+    FROM messages
+    WHERE campaign_id = :campaign_id AND direction = 'out'
+      AND ((status = 'queued' AND error_code <> '') OR status = 'unknown')
+    GROUP BY status, error_code ORDER BY count(*) DESC, error_code
+    """
+)
+_BLOCKED_SENDERS = text(
+    """
+    SELECT c.id, c.channel, c.name, b.updated_at AS since, b.blocked_until AS until
+    FROM rate_buckets b JOIN channel_settings c ON c.id = b.id
+    WHERE b.tenant_id = :tenant_id AND b.blocked_until > now() AND c.is_active
+    ORDER BY b.blocked_until DESC
+    """
+)
+
+
+async def held_recipients(session: AsyncSession, campaign_id: UUID) -> Sequence[Row[Any]]:
+    """Recipients that wait, by the reason they wait for."""
+    return (await session.execute(_HELD_RECIPIENTS, {"campaign_id": campaign_id})).all()
+
+
+async def waiting_messages(session: AsyncSession, campaign_id: UUID) -> Sequence[Row[Any]]:
+    """Messages to be tried again, or whose outcome is unknown, by what the provider said."""
+    return (await session.execute(_WAITING_MESSAGES, {"campaign_id": campaign_id})).all()
+
+
+async def blocked_senders(session: AsyncSession, tenant_id: UUID) -> Sequence[Row[Any]]:
+    """Senders that pause because their provider said so."""
+    return (await session.execute(_BLOCKED_SENDERS, {"tenant_id": tenant_id})).all()
