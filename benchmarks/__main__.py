@@ -29,11 +29,18 @@ def main() -> None:
         "rounds": wanted.rounds,
         "machine": machine.describe(out.parent),
         "rows": {},
+        "failed": {},
     }
     for row in rows:
-        results["rows"][row.name] = measure_row(row, wanted.n or row.size, wanted.rounds)
+        try:
+            results["rows"][row.name] = measure_row(row, wanted.n or row.size, wanted.rounds)
+        except Exception as error:  # the other rows are measured all the same; the exit code tells
+            logger.exception("row {}", row.name)
+            results["failed"][row.name] = f"{type(error).__name__}: {error}"
         out.write_text(json.dumps(results, indent=1) + "\n")  # after each row: what is measured stays, whatever comes
     sys.stdout.write(f"{out}\n")
+    if results["failed"]:
+        sys.exit(f"failed: {', '.join(results['failed'])}")
 
 
 def _arguments() -> argparse.Namespace:

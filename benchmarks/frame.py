@@ -1,7 +1,8 @@
 """What a row is, and how rows are measured: trial and floor by turns, each on a platform of its own."""
 
+import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from benchmarks.figures import spread
 from benchmarks.meters import Window
 from benchmarks.platform import Platform, platform
 
+# A trial that takes longer hangs.
+LONGEST_SECONDS = 900
+SLOWEST_PER_SECOND = 20
 USUAL_NEEDS = frozenset({"engine", "worker", "stub"})
 
 
@@ -28,7 +32,7 @@ class Measurement:
 class Trial:
     """Something measured once. `says` is what it does, in a few words, where the table shows it."""
 
-    measure: Callable[[Platform, int], Awaitable[Measurement]]
+    measure: Callable[[Platform, int], Coroutine[Any, Any, Measurement]]
     says: str = ""
     needs: frozenset[str] = USUAL_NEEDS
     workers: int = 1
@@ -82,7 +86,8 @@ def perform(trial: Trial, size: int) -> dict[str, Any]:
 
     async def go() -> dict[str, Any]:
         async with platform(needs=trial.needs, workers=trial.workers, settings=trial.settings) as place:
-            found = await trial.measure(place, size)
+            async with asyncio.timeout(LONGEST_SECONDS + size / SLOWEST_PER_SECOND):
+                found = await _while_alive(trial.measure(place, size), place)
             await place.sampler.sample()
             return {
                 "value": round(found.value, 3),
@@ -98,6 +103,18 @@ def perform(trial: Trial, size: int) -> dict[str, Any]:
             }
 
     return uvloop.run(go())
+
+
+async def _while_alive(measuring: Coroutine[Any, Any, Measurement], place: Platform) -> Measurement:
+    """The measurement, or the reason why a part ended under it: it might wait for that part forever."""
+    task = asyncio.create_task(measuring)
+    try:
+        await asyncio.wait({task, place.watching}, return_when=asyncio.FIRST_COMPLETED)
+        if place.watching.done():
+            place.watching.result()
+        return await task
+    finally:
+        task.cancel()
 
 
 def _summary(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:

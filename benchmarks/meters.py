@@ -1,6 +1,7 @@
 """Processor time and memory of each part, read from outside."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,16 +24,25 @@ class Window:
 @contextmanager
 def window(pids: Mapping[str, int]) -> Iterator[Window]:
     found = Window()
-    before, began = {part: cpu_seconds(pid) for part, pid in pids.items()}, time.perf_counter()
+    before, began = cpu_seconds(pids), time.perf_counter()
     yield found
     found.seconds = time.perf_counter() - began
-    found.cpu = {part: cpu_seconds(pid) - before.get(part, 0.0) for part, pid in pids.items()}
+    found.cpu = {part: seconds - before[part] for part, seconds in cpu_seconds(pids).items()}
 
 
-def cpu_seconds(pid: int) -> float:
-    """Of a process with all its descendants, those that have ended included."""
+def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
+    """Processor time of each part so far: of its process with all descendants, those that have ended included."""
+    return {part: _cpu_seconds(family) for part, family in _families(pids).items()}
+
+
+def memory(pids: Mapping[str, int]) -> dict[str, int]:
+    """Resident bytes of each part, its descendants included; what they share is counted once."""
+    return {part: _memory(family) for part, family in _families(pids).items()}
+
+
+def _cpu_seconds(family: list[psutil.Process]) -> float:
     total = 0.0
-    for process in _family(pid):
+    for process in family:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
@@ -41,10 +51,9 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def memory(pid: int) -> int:
-    """Resident bytes of a process and its descendants; what they share is counted once."""
+def _memory(family: list[psutil.Process]) -> int:
     own, shared = 0, 0
-    for process in _family(pid):
+    for process in family:
         try:
             found = process.memory_info()
         except psutil.NoSuchProcess:
@@ -54,15 +63,29 @@ def memory(pid: int) -> int:
     return own + shared
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    if process == psutil.Process():
-        return [process]  # its children are the other parts
-    return [process, *process.children(recursive=True)]
+def _families(pids: Mapping[str, int]) -> dict[str, list[psutil.Process]]:
+    """The processes of each part, found in one pass over all of them; this one's children are the other parts."""
+    children: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        try:
+            children.setdefault(process.ppid(), []).append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return {
+        part: [psutil.Process(pid), *([] if pid == os.getpid() else _below(pid, children))]
+        for part, pid in pids.items()
+    }
+
+
+def _below(pid: int, children: Mapping[int, list[psutil.Process]]) -> list[psutil.Process]:
+    found = list(children.get(pid, ()))
+    for process in found:  # grows while it is gone through
+        found += children.get(process.pid, ())
+    return found
 
 
 class Sampler:
-    """Samples the memory of every part, and what the trial says of its progress, until it is stopped."""
+    """Keeps the memory of every part at each sample, and what the trial says of its progress."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self.pids = pids
@@ -70,13 +93,8 @@ class Sampler:
         self.samples: list[dict[str, float]] = []
         self.progress: dict[str, list[tuple[float, float]]] = {}
 
-    async def run(self) -> None:
-        while True:
-            await self.sample()
-            await asyncio.sleep(SAMPLE_SECONDS)
-
     async def sample(self) -> None:
-        found = await asyncio.to_thread(lambda: {part: memory(pid) for part, pid in self.pids.items()})
+        found = await asyncio.to_thread(memory, self.pids)
         self.samples.append({"at": self.now(), **{part: round(size / MEGABYTE, 1) for part, size in found.items()}})
 
     def note(self, name: str, count: float) -> None:

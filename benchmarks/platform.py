@@ -4,25 +4,27 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from temporalio.client import Client
 
 from app import temporal
 from app.db import Sessions, create_engine
 from app.embedded import resolve
 from app.embedded.datadir import DataDir
+from app.embedded.errors import PlatformError
 from app.embedded.parts import LOOPBACK, Step, is_healthy, platform_parts
 from app.embedded.ports import free_port
 from app.embedded.processes import Part, PartProcess, stop_together
 from app.embedded.sandbox import child_environment
 from app.settings import Settings
 from benchmarks import meters
-from benchmarks.meters import Sampler, Window
+from benchmarks.meters import SAMPLE_SECONDS, Sampler, Window
 from benchmarks.stub import StubClient
 
 REPOSITORY = Path(__file__).parent.parent
@@ -35,12 +37,14 @@ class WrongCount(Exception):
 
 @dataclass
 class Platform:
-    """What a trial is given. `pids` has the root process of each part, the one that measures as `bench`."""
+    """What a trial is given. `pids` has the root process of each part, the one that measures as `bench`. `watching`
+    never ends, unless a part does: then it raises PlatformError."""
 
     settings: Settings
     sessions: Sessions
     pids: Mapping[str, int]
     sampler: Sampler
+    watching: asyncio.Task[None]
     _client: Client | None = None
     _stub: StubClient | None = None
 
@@ -78,35 +82,52 @@ async def platform(*, needs: frozenset[str], workers: int, settings: Mapping[str
     """Everything started and connected; stopped and removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
         chosen = _settings(Path(name), settings)
-        with _started(chosen, needs, workers) as pids:
+        with _started(chosen, needs, workers) as running:
+            pids = {it.part.name: it.process.pid for it in running if it.process is not None} | {"bench": os.getpid()}
             resolved = resolve(chosen)
             assert resolved.database_url is not None, "settings are resolved"
             engine = create_engine(resolved.database_url.get_secret_value(), POOL_SIZE)
             sampler = Sampler(pids)
-            sampling = asyncio.create_task(sampler.run())
+            watching = asyncio.create_task(_watch(sampler, running))
             try:
                 yield Platform(
                     settings=resolved,
                     sessions=Sessions(engine),
                     pids=pids,
                     sampler=sampler,
+                    watching=watching,
                     _client=await temporal.connect(resolved) if "engine" in needs else None,
                     _stub=StubClient(resolved.whatsapp_cloud_base_url) if "stub" in needs else None,
                 )
             finally:
-                sampling.cancel()
-                with suppress(asyncio.CancelledError):
-                    await sampling
+                watching.cancel()
+                with suppress(asyncio.CancelledError, PlatformError):
+                    await watching
                 await engine.dispose()
 
 
+async def _watch(sampler: Sampler, running: Sequence[PartProcess]) -> None:
+    while True:
+        for process in running:
+            if not process.running:
+                raise PlatformError(f"{process.part.name} ended ({process.how_it_ended()}){process.last_words()}")
+        await sampler.sample()
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+class GivenSettings(Settings):
+    """Only what it is given: neither the environment nor a `.env` may lead a trial to somebody's database."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **others: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def _settings(directory: Path, changes: Mapping[str, Any]) -> Settings:
-    """Only what is given here: neither the environment nor a `.env` may lead a trial to somebody's database."""
-    for name in [name for name in os.environ if name.startswith("RELAY_")]:
-        del os.environ[name]
     ports = {name: free_port() for name in ("api_port", "temporal_port", "temporal_ui_port")}
-    return Settings(
-        _env_file=None,
+    return GivenSettings(
         **{
             "data_dir": directory / "data",
             "whatsapp_cloud_base_url": f"http://{LOOPBACK}:{free_port()}",
@@ -118,27 +139,36 @@ def _settings(directory: Path, changes: Mapping[str, Any]) -> Settings:
 
 
 @contextmanager
-def _started(settings: Settings, needs: frozenset[str], workers: int) -> Iterator[dict[str, int]]:
-    """The parts that are needed, in order; the pid of each."""
+def _started(settings: Settings, needs: frozenset[str], workers: int) -> Iterator[list[PartProcess]]:
+    """The parts that are needed, in order."""
     data = DataDir.at(settings.data_dir)
     data.make()
-    environment = child_environment(resolve(settings), simulator=False)
+    resolved = resolve(settings)
     running: list[PartProcess] = []
     try:
         for part in _parts(settings, needs, workers):
             if isinstance(part, Step):
                 part.run()
                 continue
-            own = environment if part.name.startswith(("api", "worker")) else {}
-            process = PartProcess(replace(part, environment={**part.environment, **own}), data)
+            process = PartProcess(replace(part, environment=_environment(part, resolved)), data)
             process.spawn()
             running.append(process)
             process.wait_ready()
             part.settle()
-        yield {it.part.name: it.process.pid for it in running if it.process is not None} | {"bench": os.getpid()}
+        yield running
     finally:
         for process in reversed(running):
             stop_together([process])
+
+
+def _environment(part: Part, settings: Settings) -> dict[str, str]:
+    """The part's own, with these settings and no others."""
+    if not part.name.startswith(("api", "worker")):
+        return dict(part.environment)
+    given = child_environment(settings, simulator=False)
+    names = {f"RELAY_{name.upper()}" for name in settings.model_fields_set} | {"RELAY_READY_FILE"}
+    everything = {**part.environment, **given}
+    return {name: value for name, value in everything.items() if not name.startswith("RELAY_") or name in names}
 
 
 def _parts(settings: Settings, needs: frozenset[str], workers: int) -> list[Part | Step]:

@@ -35,9 +35,11 @@ def main() -> None:
 
 def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
+    failed: dict[str, str] = {}
     for result in results:
         rows |= result["rows"]
-    return {**results[0], "rows": rows}
+        failed = {name: words for name, words in failed.items() if name not in rows} | result["failed"]
+    return {**results[0], "rows": rows, "failed": failed}
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -51,6 +53,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     parts.append(_by_part(rows, "cpu_seconds_per_1000", ".2f"))
     parts.append("Peak memory in MB, by part:\n")
     parts.append(_by_part(rows, "peak_memory_mb", ".0f"))
+    if failed := results["failed"]:
+        parts.append("\n".join(["Failed:\n", *(f"- {name}: {words}" for name, words in failed.items())]) + "\n")
     facts = [f"- {row['title']}: {_facts(row)}" for row in rows.values() if _facts(row)]
     if facts:
         parts.append("\n".join(["Also:\n", *facts]) + "\n")

@@ -19,7 +19,7 @@ BARE_QUEUE = "bench"
 
 def until_due(size: int) -> timedelta:
     """From the launch to J+1: long enough that arming is over, on a slow machine too."""
-    return timedelta(seconds=15 + size / 80)
+    return timedelta(seconds=20 + size / 50)
 
 
 async def wave(platform: Platform, size: int) -> Measurement:

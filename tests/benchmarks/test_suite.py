@@ -1,7 +1,9 @@
 """The frame on real parts, with sizes that say nothing about speed: numbers exist, and counts agree."""
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+import benchmarks.__main__
+from app.embedded.errors import PlatformError
 from benchmarks.figures import percentile, spread
+from benchmarks.frame import Measurement, Row, Trial, perform
+from benchmarks.platform import Platform
 from benchmarks.report import markdown, merge, rates
 from benchmarks.rows import all_rows
 from benchmarks.svg import Chart, nice_step, render
@@ -104,8 +110,9 @@ class TestFigures:
 
 class TestReport:
     def test_later_file_replaces_a_row(self) -> None:
-        first: dict[str, Any] = {"began_at": "1", "rows": {"a": 1, "b": 2}}
-        assert merge([first, {"rows": {"b": 3}}]) == {"began_at": "1", "rows": {"a": 1, "b": 3}}
+        first: dict[str, Any] = {"began_at": "1", "rows": {"a": 1, "b": 2}, "failed": {"c": "why"}}
+        second: dict[str, Any] = {"rows": {"b": 3, "c": 4}, "failed": {}}
+        assert merge([first, second]) == {"began_at": "1", "rows": {"a": 1, "b": 3, "c": 4}, "failed": {}}
 
     def test_floor_share_is_shown_with_what_was_asked(self, results: Path) -> None:
         found = json.loads(results.read_text())
@@ -122,3 +129,42 @@ class TestReport:
     def test_plot_is_well_formed_whatever_the_names(self) -> None:
         svg = render([Chart(title="a < b & c", unit="s", series={"<x>": [(0.0, 1.0), (2.0, 3.0)]}, limit=5.0)])
         assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_trial_ends_when_a_part_does() -> None:
+    """It would wait for that part forever."""
+
+    async def wait_for_the_stub(platform: Platform, size: int) -> Measurement:
+        os.kill(platform.pids["stub"], signal.SIGKILL)
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    with pytest.raises(PlatformError, match=r"stub ended \(killed by SIGKILL\)"):
+        perform(Trial(measure=wait_for_the_stub, needs=frozenset({"stub"})), 1)
+
+
+def test_wrong_count_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other rows are measured all the same, and the exit code tells."""
+
+    async def lost(platform: Platform, size: int) -> Measurement:
+        platform.require(False, "all are sent")
+        raise AssertionError("unreachable")
+
+    async def nothing(platform: Platform, size: int) -> Measurement:
+        with platform.window() as window:
+            await asyncio.sleep(0.01)
+        return Measurement(value=size, units=size, window=window)
+
+    rows = [
+        Row(name=name, title=name, unit="x", size=1, trial=Trial(measure=measure, needs=frozenset()))
+        for name, measure in (("lossy", lost), ("idle", nothing))
+    ]
+    monkeypatch.setattr(benchmarks.__main__, "all_rows", lambda: rows)
+    out = tmp_path / "results.json"
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--rounds", "1", "--n", "3", "--out", str(out)])
+    with pytest.raises(SystemExit, match="failed: lossy"):
+        benchmarks.__main__.main()
+    found = json.loads(out.read_text())
+    assert found["failed"] == {"lossy": "WrongCount: not so: all are sent"}
+    assert found["rows"]["idle"]["trial"] == {"median": 3, "min": 3, "max": 3}
+    assert "lossy: WrongCount" in markdown(found)
