@@ -220,7 +220,14 @@ async def _claim(
         content=rendered.content,
     )
     outgoing = Outgoing(
-        id=row.id, contact_id=row.contact_id, sender=sender, message=message, attempts=attempts, probe=probe
+        id=row.id,
+        contact_id=row.contact_id,
+        sender=sender,
+        message=message,
+        attempts=attempts,
+        repeat_until=repeat_until,
+        doubtful=row.status is not MessageStatus.QUEUED,
+        probe=probe,
     )
     return SingleTurn(outcome="sending", outgoing=outgoing, channel=row.channel.value)
 
