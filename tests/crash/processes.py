@@ -122,6 +122,7 @@ async def product(settings: Settings, stores: Stores, **changes: object) -> Asyn
             "whatsapp_cloud_base_url": simulator,
             "twilio_base_url": simulator,
             "sendgrid_base_url": simulator,
+            "resend_base_url": simulator,
             **changes,
         }
     )

@@ -19,6 +19,10 @@ from app.simulator.serve import SANDBOX, Answer, serve
 
 REQUESTS_PER_SECOND = 10.0  # of a team, unless it was raised
 MAX_KEY = 256
+NAMES = {
+    400: "validation_error", 401: "missing_api_key", 403: "invalid_api_key", 404: "not_found", 409: "resource_locked",
+    422: "missing_required_field", 503: "service_unavailable",
+}  # fmt: skip
 LIST_UNSUBSCRIBE = re.compile(r"<(https?://[^>]+)>")
 HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
 
@@ -162,5 +166,4 @@ def _fail(fault: Fault) -> Refusal:
     if fault.kind == "throttle":
         headers = {"retry-after": str(fault.retry_after), "ratelimit-remaining": "0"}
         return refuse(429, "rate_limit_exceeded", "Too many requests.", headers)
-    name = "service_unavailable" if fault.status == 503 else "application_error"
-    return refuse(fault.status, name, "Something went wrong on our side.")
+    return refuse(fault.status, NAMES.get(fault.status, "application_error"), "Something went wrong.")
