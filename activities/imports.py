@@ -17,7 +17,7 @@ from app.services.import_batches import Superseded
 from app.services.stops import StoppedSequence
 from app.temporal import Workflows
 
-BATCH = 2_000  # rows of one transaction
+BATCH = 4_000  # rows of one transaction
 SLICE_SECONDS = 20.0  # then the workflow is told how far it is, and goes on
 OPEN = frozenset({ImportStatus.PENDING, ImportStatus.RUNNING})
 
@@ -55,15 +55,15 @@ class ImportActivities:
         return await self._finish(input, input.error)
 
     async def _import_slice(self, job: imports.Job) -> bool:
-        """Whether the end of the file is reached. The next rows are read while a batch is being written."""
-        source = imports.RowSource(self.sessions, job)
+        """Whether the end of the file is reached."""
+        ahead = _ReadAhead(imports.RowSource(self.sessions, job))
         deadline = asyncio.get_running_loop().time() + SLICE_SECONDS
         offset = job.offset
-        reading = asyncio.create_task(source.take(BATCH))
         try:
-            while rows := await reading:
-                reading = asyncio.create_task(source.take(BATCH))
-                stopped = await failures.finish(import_batches.write(self.sessions, job, rows, offset=offset))
+            while rows := await ahead.rows():
+                stopped = await failures.finish(
+                    import_batches.write(self.sessions, job, rows, offset=offset, staged=ahead.start)
+                )
                 offset = rows[-1].end
                 await self._tell(stopped)
                 if activity.is_worker_shutdown():
@@ -71,8 +71,7 @@ class ImportActivities:
                 if asyncio.get_running_loop().time() > deadline:
                     return False
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)  # read ahead for nothing
+            await ahead.close()
         return True
 
     async def _tell(self, stopped: Sequence[StoppedSequence]) -> None:
@@ -85,6 +84,32 @@ class ImportActivities:
     async def _finish(self, input: ImportInput | ImportFailed, error: str = "") -> ImportResult:
         async with self.sessions.begin(input.tenant_id) as session:
             return _result(await imports.finish(session, input.tenant_id, input.import_id, error=error))
+
+
+class _ReadAhead:
+    """Reads the next batch beside PostgreSQL's work on the one before: parsed any earlier, the two would wait for each
+    other in this process."""
+
+    def __init__(self, source: imports.RowSource) -> None:
+        self._source = source
+        self._reading: asyncio.Task[list[imports.ParsedRow]] | None = None
+
+    def start(self) -> None:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._source.take(BATCH))
+
+    async def rows(self) -> list[imports.ParsedRow]:
+        self.start()
+        assert self._reading is not None, "just started"
+        rows = await self._reading
+        self._reading = None
+        return rows
+
+    async def close(self) -> None:
+        """What was read ahead was read for nothing."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
 
 
 def _result(row: Import) -> ImportResult:

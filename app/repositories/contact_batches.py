@@ -9,10 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.contact_file.roster import KnownContact, Person
 
-# A growing table has no statistics yet: the planner believes that a tenant has a handful of rows, and would read
-# all of them for each batch. So each look-up probes its index row by row (LATERAL … OFFSET 0 can't be turned around).
-_BY_INDEX_ONLY = text("SELECT set_config('enable_seqscan', 'off', true)")
-
+# each look-up probes its index row by row: LATERAL … OFFSET 0 can't be turned around
 _FIND_BY = """
     SELECT CAST(id AS text), phone, email, last_import_id IS NOT DISTINCT FROM :import_id AS seen
     FROM unnest(string_to_array(:wanted, ' ')) AS wanted(address) CROSS JOIN LATERAL (
@@ -55,10 +52,6 @@ _UPDATE = text(
     WHERE NOT new.is_new AND old.id = new.id AND old.tenant_id = :tenant_id
     """
 )
-
-
-async def use_indexes(session: AsyncSession) -> None:
-    await session.execute(_BY_INDEX_ONLY)
 
 
 async def find(

@@ -16,6 +16,14 @@ from app.repositories.driver import driver_connection
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('import/' || :tenant_id, 0))")
 
+# A growing table has no statistics yet: the planner believes that a tenant has a handful of rows, and would read
+# all of them for each batch.
+# A batch needn't wait for the disk: should PostgreSQL crash within the next moments, the batch is gone together with
+# the place in the file that it had reached, and is imported again. Whatever is built on its rows, the end of the import
+# included, is committed behind it in the same log, and thereby puts it on the disk.
+_SETTLE_BULK = text("SELECT set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true)")
+_WAIT_FOR_DISK = text("SELECT set_config('synchronous_commit', 'on', true)")
+
 _ADD_VERDICTS = text(
     """
     INSERT INTO import_verdicts (tenant_id, import_id, first_number, last_number, verdicts, contact_ids, notes_json)
@@ -77,6 +85,16 @@ async def lock(session: AsyncSession, tenant_id: UUID, import_id: UUID) -> Impor
     await session.execute(_LOCK, {"tenant_id": str(tenant_id)})
     query = select(Import).where(col(Import.tenant_id) == tenant_id, col(Import.id) == import_id)
     return (await session.execute(query.with_for_update())).scalar_one_or_none()
+
+
+async def settle_bulk(session: AsyncSession) -> None:
+    """Fit this transaction for a batch: it finds rows by index, and its commit doesn't wait for the disk."""
+    await session.execute(_SETTLE_BULK)
+
+
+async def wait_for_disk(session: AsyncSession) -> None:
+    """Let the commit wait after all, because the world outside of PostgreSQL is told of it."""
+    await session.execute(_WAIT_FOR_DISK)
 
 
 async def page(session: AsyncSession, tenant_id: UUID, *, offset: int, size: int) -> tuple[list[Import], int]:

@@ -1,7 +1,7 @@
 """Writing a batch of an import: people, consents, verdicts and the place in the file, in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from loguru import logger
@@ -34,15 +34,19 @@ class Superseded(Exception):
     """Another attempt has gone on with this import, or it has ended."""
 
 
-async def write(sessions: Sessions, job: Job, rows: Sequence[ParsedRow], *, offset: int) -> list[StoppedSequence]:
+async def write(
+    sessions: Sessions, job: Job, rows: Sequence[ParsedRow], *, offset: int, staged: Callable[[], None] = lambda: None
+) -> list[StoppedSequence]:
     """Write `rows`, which begin at byte `offset`. Returns the sequences to tell that their contact opted out.
 
+    `staged` is called when PostgreSQL has the rows and this process has next to nothing to do until it is through with
+    them; more than once, if they are tried again.
     A row that PostgreSQL refuses is found by halving and rejected, so that it never stops the file. Raises Superseded.
     """
     for collision in range(COLLISIONS + 1):
         try:
             async with sessions.begin(job.tenant_id) as session:
-                return await _write(session, job, rows, offset)
+                return await _write(session, job, rows, offset, staged)
         except IntegrityError:
             if collision == COLLISIONS:
                 raise
@@ -55,19 +59,22 @@ async def write(sessions: Sessions, job: Job, rows: Sequence[ParsedRow], *, offs
                 rejected = RejectedRow(only.number, only.end, "", "The database can't store this row.")
                 return await write(sessions, job, [rejected], offset=offset)
             half = len(rows) // 2
-            stopped = await write(sessions, job, rows[:half], offset=offset)
-            return stopped + await write(sessions, job, rows[half:], offset=rows[half - 1].end)
+            stopped = await write(sessions, job, rows[:half], offset=offset, staged=staged)
+            return stopped + await write(sessions, job, rows[half:], offset=rows[half - 1].end, staged=staged)
     raise AssertionError("unreachable")
 
 
-async def _write(session: AsyncSession, job: Job, rows: Sequence[ParsedRow], offset: int) -> list[StoppedSequence]:
+async def _write(
+    session: AsyncSession, job: Job, rows: Sequence[ParsedRow], offset: int, staged: Callable[[], None]
+) -> list[StoppedSequence]:
     row = await imports.lock(session, job.tenant_id, job.import_id)
     if row is None or row.offset != offset or row.status not in {ImportStatus.PENDING, ImportStatus.RUNNING}:
         raise Superseded
-    await contact_batches.use_indexes(session)
+    await imports.settle_bulk(session)
     people, verdicts = await _place(session, job, rows)
     folded = await _fold(session, job, people)
     await import_stage.fill(session, zip(people, folded, strict=True))
+    staged()
     await contact_batches.write(session, job.tenant_id, job.import_id, people)
     stopped = await _write_consents(session, job, people, folded)
     await imports.add_verdicts(session, job.tenant_id, job.import_id, verdicts)
@@ -80,6 +87,8 @@ async def _write(session: AsyncSession, job: Job, rows: Sequence[ParsedRow], off
     row.merged += counts[RowVerdict.MERGED]
     row.rejected += counts[RowVerdict.REJECTED]
     await session.flush()
+    if stopped:
+        await imports.wait_for_disk(session)
     return stopped
 
 

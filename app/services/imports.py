@@ -1,6 +1,7 @@
 """Contact imports: taking a file in, reading it back row by row, and how an import begins and ends."""
 
 import asyncio
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -18,6 +19,8 @@ from app.errors import InvalidInput, NotFound
 from app.models import Import, ImportStatus, Tenant
 from app.repositories import imports
 from app.temporal import Workflows
+
+TURN = 50  # rows that are parsed before other threads get theirs
 
 ParsedRow = ContactRow | RejectedRow
 
@@ -183,4 +186,12 @@ class RowSource:
 
     def _parse(self, limit: int) -> list[ParsedRow]:
         """In a thread: beside the event loop, so that sending goes on, and beside the database's own work."""
-        return [self._parser.parse(raw) for raw in self._rows.take(limit)]
+        parsed: list[ParsedRow] = []
+        try:
+            while len(parsed) < limit and (raw := self._rows.take(min(limit - len(parsed), TURN))):
+                parsed += map(self._parser.parse, raw)
+                time.sleep(0)  # else the event loop, which has a dozen answers to take per batch, waits 5 ms for each
+        except FileProblem:
+            if not parsed:
+                raise  # else the next call meets it again
+        return parsed

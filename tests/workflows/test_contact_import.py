@@ -110,7 +110,7 @@ class TestImportWorkflow:
     async def test_worker_that_drains_hands_the_rest_to_the_next(
         self, client: Client, sessions: Sessions, tenant: Tenant
     ) -> None:
-        id = await importing.store(sessions, tenant, many(20_000))
+        id = await importing.store(sessions, tenant, many(40_000))
         async with worker(client, sessions):
             handle = await begin(client, tenant, id)
             await until_rows(sessions, tenant, id)
@@ -118,7 +118,7 @@ class TestImportWorkflow:
         assert drained.status is ImportStatus.RUNNING
         async with worker(client, sessions):
             await handle.result()
-        await expect_each_once(sessions, tenant, id, 20_000)
+        await expect_each_once(sessions, tenant, id, 40_000)
 
     async def test_worker_killed_in_the_middle_loses_and_repeats_nothing(
         self,
@@ -129,7 +129,7 @@ class TestImportWorkflow:
         temporal_address: str,
         tmp_path: Path,
     ) -> None:
-        count = 25_000
+        count = 60_000
         id = await importing.store(sessions, tenant, many(count))
         assert settings.database_url is not None
         environment = {
@@ -163,7 +163,7 @@ class TestImportWorkflow:
         assert "the file ends before its closing ]" in result.error
 
     async def test_cancelled_import_says_so(self, client: Client, sessions: Sessions, tenant: Tenant) -> None:
-        id = await importing.store(sessions, tenant, many(20_000))
+        id = await importing.store(sessions, tenant, many(200_000))
         async with worker(client, sessions):
             handle = await begin(client, tenant, id)
             await until_rows(sessions, tenant, id)
