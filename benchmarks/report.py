@@ -1,12 +1,13 @@
-"""Results as Markdown on standard output and a plot: `python -m benchmarks.report FILE... [--svg PLOT]`.
+"""Results as Markdown and a plot: `python -m benchmarks.report FILE... [--svg PLOT] [--into PAGE]`.
 
-Of several files, a later one replaces the rows of an earlier one.
+Of several files, a later one replaces the rows of an earlier one. The Markdown goes to standard output, or between the
+two marks of a page.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,22 +16,37 @@ from benchmarks.svg import Chart, Point, render
 
 PLOTTED = ("memory", "launch")  # the first of these that was measured, else any that says how it went on
 BINS = 80
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 PART_ORDER = ("postgres", "engine", "worker-1", "worker-2", "api", "stub", "bench")
 HEAD = ("row", "N", "target", "measured", "floor", "share of the floor")
 MEMORY_TARGET = 300.0
 
 Row = Mapping[str, Any]
+Reduce = Callable[[Sequence[float]], float]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--svg", type=Path, help="where the plot goes; without it beside the first file")
+    parser.add_argument("--into", type=Path, help="page to write the Markdown into, between its marks")
     given = parser.parse_args()
     results = merge([json.loads(file.read_text()) for file in given.files])
-    sys.stdout.write(markdown(results))
+    if given.into:
+        given.into.write_text(filled(given.into.read_text(), markdown(results)))
+    else:
+        sys.stdout.write(markdown(results))
     if charts := plot(results["rows"]):
         (given.svg or given.files[0].with_suffix(".svg")).write_text(render(charts))
+
+
+def filled(page: str, words: str) -> str:
+    """The page with these words between its marks. Raises ValueError when it has none."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page needs {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{words}\n{END}{after}"
 
 
 def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -50,9 +66,9 @@ def markdown(results: Mapping[str, Any]) -> str:
     if floors:
         parts.append("\n".join(["Floors:\n", *floors]) + "\n")
     parts.append("Processor seconds per 1,000, by part:\n")
-    parts.append(_by_part(rows, "cpu_seconds_per_1000", ".2f"))
+    parts.append(_by_part(rows, "cpu_seconds_per_1000", median, ".2f"))
     parts.append("Peak memory in MB, by part:\n")
-    parts.append(_by_part(rows, "peak_memory_mb", ".0f"))
+    parts.append(_by_part(rows, "peak_memory_mb", max, ".0f"))
     if failed := results["failed"]:
         parts.append("\n".join(["Failed:\n", *(f"- {name}: {words}" for name, words in failed.items())]) + "\n")
     facts = [f"- {row['title']}: {_facts(row)}" for row in rows.values() if _facts(row)]
@@ -100,9 +116,12 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
 
 
-def _by_part(rows: Mapping[str, Row], what: str, shape: str) -> str:
+def _by_part(rows: Mapping[str, Row], what: str, over_rounds: Reduce, shape: str) -> str:
     lines = [
-        (row["title"] + ("" if side == "trial" else " – floor"), _medians([it[side][what] for it in row["rounds"]]))
+        (
+            row["title"] + ("" if side == "trial" else " – floor"),
+            _over_rounds([it[side][what] for it in row["rounds"]], over_rounds),
+        )
         for row in rows.values()
         for side in ("trial", "floor")
         if side in row["rounds"][0]
@@ -116,14 +135,14 @@ def _by_part(rows: Mapping[str, Row], what: str, shape: str) -> str:
 
 
 def _facts(row: Row) -> str:
-    values = _medians([it["trial"]["facts"] for it in row["rounds"]])
+    values = _over_rounds([it["trial"]["facts"] for it in row["rounds"]], median)
     return ", ".join(f"{name} {_number(value)}" for name, value in values.items())
 
 
-def _medians(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The median of each number over the rounds."""
+def _over_rounds(found: Sequence[Mapping[str, Any]], reduce: Reduce) -> dict[str, float]:
+    """Each number of the rounds as one."""
     names = [name for name, value in found[0].items() if isinstance(value, int | float)]
-    return {name: median(it[name] for it in found) for name in names}
+    return {name: reduce([it[name] for it in found]) for name in names}
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

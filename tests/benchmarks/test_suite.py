@@ -17,7 +17,7 @@ from app.embedded.errors import PlatformError
 from benchmarks.figures import percentile, spread
 from benchmarks.frame import Measurement, Row, Trial, perform
 from benchmarks.platform import Platform
-from benchmarks.report import markdown, merge, rates
+from benchmarks.report import BEGIN, END, filled, markdown, merge, rates
 from benchmarks.rows import all_rows
 from benchmarks.svg import Chart, nice_step, render
 
@@ -118,6 +118,14 @@ class TestReport:
         found = json.loads(results.read_text())
         found["rows"]["launch"]["floor_share"] = {"median": 0.5, "min": 0.4, "max": 0.6}
         assert "**50%** (40%–60%), asked ≥ 45%" in markdown(found)
+
+    def test_page_is_filled_between_its_marks_and_can_be_again(self) -> None:
+        page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+        once = filled(page, "new\n")
+        assert once == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+        assert filled(once, "new\n") == once
+        with pytest.raises(ValueError, match="results:begin"):
+            filled("no marks", "new")
 
     def test_rate_is_the_slope_of_a_count(self) -> None:
         assert rates([(0.0, 0), (1.0, 10), (2.0, 30)]) == [(1.0, 10.0), (2.0, 20.0)]
