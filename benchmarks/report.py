@@ -118,12 +118,9 @@ def _number(value: float) -> str:
 
 def _by_part(rows: Mapping[str, Row], what: str, over_rounds: Reduce, shape: str) -> str:
     lines = [
-        (
-            row["title"] + ("" if side == "trial" else " – floor"),
-            _over_rounds([it[side][what] for it in row["rounds"]], over_rounds),
-        )
+        (f"{row['title']}{suffix}", _over_rounds([it[side][what] for it in row["rounds"]], over_rounds))
         for row in rows.values()
-        for side in ("trial", "floor")
+        for side, suffix in (("trial", ""), ("floor", " – floor"))
         if side in row["rounds"][0]
     ]
     found = {part for _, values in lines for part in values}
