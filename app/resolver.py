@@ -52,6 +52,15 @@ _HOLD = text(
     WHERE id = :id AND status = 'unknown'
     """
 )
+# What the provider calls our other messages to the same person: none of these is the one that is looked for.
+_OTHERS = text(
+    """
+    SELECT provider_message_id FROM messages
+    WHERE conversation_id = :conversation_id AND created_at > :since AND direction = 'out' AND id <> :id
+      AND provider_message_id <> ''
+    """
+)
+_LOOKED_BACK = timedelta(days=2)  # a look-up may be as coarse as days
 _SETTLE = text(
     """
     UPDATE messages
@@ -146,8 +155,11 @@ class Resolver:
             content=message.payload_json.get("sent", message.payload_json),
         )
         since = message.unresolved_since or message.created_at
+        values = {"id": message.id, "conversation_id": message.conversation_id, "since": since - _LOOKED_BACK}
+        async with self.sessions.begin(message.tenant_id) as session:
+            others = set((await session.execute(_OTHERS, values)).scalars())
         try:
-            return await sender.adapter.look_up(outbound, since)
+            return await sender.adapter.look_up(outbound, since, others)
         except SendError as error:
             logger.warning("look-up of message {} is tried again: {}", message.id, error.code)
             return None

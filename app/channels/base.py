@@ -4,7 +4,7 @@ An adapter is a thin translation with both directions in one class. It never tou
 credentials and the process's one HTTP client when it is built for a channel setting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -175,8 +175,9 @@ class Adapter(Protocol):
         """Every report in the request; unknown kinds as UNKNOWN. Raises Malformed when it cannot be read."""
         ...
 
-    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
-        """Find out whether an unknown send was accepted. Only with Feature.LOOKUP."""
+    async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
+        """Find out whether an unknown send was accepted. Only with Feature.LOOKUP. The provider's ids in `known` are
+        those of other messages."""
         ...
 
 

@@ -185,6 +185,15 @@ class TestUnknownOutcome:
         assert await impatient.outcome(message) == "sent"
         assert await impatient.accepted() == {(contact.phone, str(message.id)): 1}
 
+    async def test_a_look_up_does_not_take_an_equal_message_for_it(self, impatient: World) -> None:
+        (contact,) = await impatient.add_contacts(1)
+        first = await impatient.send(contact, Channel.SMS, **HELLO)
+        assert await impatient.outcome(first) == "sent"
+        await impatient.faults({"kind": "error", "provider": "twilio", "next": 1, "status": 503})
+        second = await impatient.send(contact, Channel.SMS, **HELLO)
+        assert await impatient.outcome(second) == "sent"
+        assert await impatient.accepted() == {(contact.phone, str(id)): 1 for id in (first.id, second.id)}
+
     async def test_a_report_resolves_it(self, heard: World) -> None:
         (contact,) = await heard.add_contacts(1)
         await heard.faults({"kind": "reset", "provider": "whatsapp_cloud", "next": 1})

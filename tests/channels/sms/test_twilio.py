@@ -431,6 +431,15 @@ class TestLookUp:
         provider.will(Reply(200, {"messages": [self.row(**changes)]}))
         assert not (await self.look(sender)).found
 
+    async def test_equal_message_that_is_known_as_another_is_not_it(
+        self, provider: ScriptedProvider, sender: TwilioSms
+    ) -> None:
+        provider.will(
+            Reply(200, {"messages": [self.row()]}), Reply(200, {"messages": [self.row(), self.row(sid="SM2")]})
+        )
+        assert not (await sender.look_up(TEXT, self.SINCE, {SID})).found
+        assert (await sender.look_up(TEXT, self.SINCE, {SID})).provider_message_id == "SM2"
+
     async def test_next_pages_are_read(self, provider: ScriptedProvider, sender: TwilioSms) -> None:
         provider.will(
             Reply(200, {"messages": [], "next_page_uri": f"{MESSAGES}?To=%2B351910000001&Page=1&PageToken=PASM1"}),

@@ -3,7 +3,7 @@
 https://resend.com/docs/api-reference/emails/send-email
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -129,7 +129,7 @@ class ResendEmail:
     def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
         return events.parse(request)
 
-    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
+    async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("Resend's list of e-mails has no reference; the same key settles an unknown send.")
 
 

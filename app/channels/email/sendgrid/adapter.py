@@ -4,7 +4,7 @@ https://www.twilio.com/docs/sendgrid/api-reference/mail-send
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -145,7 +145,7 @@ class SendGridEmail:
     def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
         return events.parse(request)
 
-    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
+    async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("SendGrid's message search is a paid add-on; its events carry our reference.")
 
 

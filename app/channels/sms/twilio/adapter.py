@@ -4,7 +4,7 @@ https://www.twilio.com/docs/messaging/api/message-resource
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
@@ -115,8 +115,9 @@ class TwilioSms:
     def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
         return events.parse(request)
 
-    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
-        """Find a message to the same person with the same text, made since then. It cannot carry our reference."""
+    async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
+        """Find a message to the same person with the same text, made since then. It cannot carry our reference, so
+        the one that is meant is told from an equal one shortly before by what is `known`."""
         body, _ = _content(message)
         earliest = since.astimezone(UTC) - CLOCK_SKEW
         url = self._url.copy_merge_params(
@@ -125,7 +126,9 @@ class TwilioSms:
         for _ in range(LOOK_UP_PAGES):
             page = await self._page(url)
             for sent in page.get("messages") or ():
-                if isinstance(sent, dict) and _is_the_same(sent, message.to, body, earliest):
+                if not isinstance(sent, dict) or text(sent.get("sid")) in known:
+                    continue
+                if _is_the_same(sent, message.to, body, earliest):
                     return LookupResult(
                         found=True,
                         provider_message_id=text(sent.get("sid")),

@@ -5,7 +5,7 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -133,7 +133,7 @@ class WhatsAppCloud:
     def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
         return events.parse(request)
 
-    async def look_up(self, message: OutboundMessage, since: datetime) -> LookupResult:
+    async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("The Cloud API cannot look up a message; its status webhooks carry our reference.")
 
 
