@@ -90,6 +90,11 @@ class World:
                 url = f"{self.settings.public_url}/v1/webhooks/{PATHS[channel]}/{id}"
                 await self.put_account(channel, account, webhook_url=url)
 
+    async def at_any_hour(self) -> None:
+        """Single messages keep the tenant's quiet hours; tests that are not about them run at night too."""
+        async with self.sessions.begin(self.tenant.id) as session:
+            await session.execute(text("""UPDATE tenants SET settings_json = '{"quiet_hours": {}}'"""))
+
     async def put_account(self, channel: Channel, credentials: dict[str, str], **changes: Any) -> dict[str, str]:
         """Make or change the account at the simulator; its credentials."""
         provider = self.providers[channel]

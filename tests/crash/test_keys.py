@@ -27,6 +27,7 @@ async def relay(settings: Settings, stores: Stores) -> AsyncIterator[Product]:
     async with product(settings, stores, provider_timeout_seconds=2, day_seconds=3, followup_jitter_seconds=0) as place:
         place.world.providers[Channel.EMAIL] = "resend"
         place.world.webhooks = False
+        await place.world.at_any_hour()
         yield place
 
 

@@ -27,6 +27,7 @@ DOWN_TO_EMAIL = {
 async def impatient(settings: Settings, sessions: Sessions, client: Client) -> AsyncIterator[World]:
     """Nobody reports, and an unknown outcome is waited for two seconds only."""
     async with world(settings, sessions, client, unknown_deadline_seconds=2) as place:
+        await place.at_any_hour()
         await place.add_senders()
         async with working(place):
             yield place

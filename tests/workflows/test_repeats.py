@@ -25,6 +25,7 @@ async def relay(settings: Settings, sessions: Sessions, client: Client) -> Async
         settings, sessions, client, day_seconds=2, followup_jitter_seconds=0, unknown_deadline_seconds=2
     ) as place:
         place.providers[Channel.EMAIL] = "resend"
+        await place.at_any_hour()
         await place.add_senders()
         async with working(place):
             yield place
