@@ -162,8 +162,11 @@ class TestImportWorkflow:
         assert (result.status, result.created) == ("failed", 15_000)
         assert "the file ends before its closing ]" in result.error
 
-    async def test_cancelled_import_says_so(self, client: Client, sessions: Sessions, tenant: Tenant) -> None:
-        id = await importing.store(sessions, tenant, many(200_000))
+    async def test_cancelled_import_says_so(
+        self, client: Client, sessions: Sessions, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(import_activities, "BATCH", 20)  # the word comes with a heartbeat, seconds later
+        id = await importing.store(sessions, tenant, many(40_000))
         async with worker(client, sessions):
             handle = await begin(client, tenant, id)
             await until_rows(sessions, tenant, id)
