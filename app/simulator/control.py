@@ -14,6 +14,7 @@ from yarl import URL
 from app.simulator.accounts import IDENTITY, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
 from app.simulator.behaviour import FAULTS, SCRIPTS, AccountBody, Behaviour, Channel, Inbound, Shop
 from app.simulator.dispatcher import Event
+from app.simulator.limits import Arrivals
 from app.simulator.people import normal_address
 from app.simulator.resend import events as resend_events
 from app.simulator.sandbox import PROVIDERS, Sandbox
@@ -31,6 +32,7 @@ def add_routes(app: web.Application) -> None:
     router = app.router
     router.add_get("/health", health)
     router.add_get("/stats", stats)
+    router.add_get("/sandbox/arrivals", get_arrivals)
     router.add_get("/sandbox/accounts", list_accounts)
     router.add_post("/sandbox/accounts", put_account)
     router.add_get("/sandbox/behaviour", get_behaviour)
@@ -75,6 +77,12 @@ async def health(request: web.Request) -> web.Response:
 
 async def stats(request: web.Request) -> web.Response:
     return _json(request.app[SANDBOX].stats(summary=request.query.get("summary", "0") not in ("", "0", "false")))
+
+
+async def get_arrivals(request: web.Request) -> web.Response:
+    """When each request of an account arrived, in seconds on one clock, and the most of them in any one second."""
+    found = request.app[SANDBOX].limits.arrivals.get(request.query.get("account", ""), Arrivals())
+    return _json({"most_per_second": found.most_per_second, "times": list(found.times)})
 
 
 async def list_accounts(request: web.Request) -> web.Response:

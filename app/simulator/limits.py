@@ -1,7 +1,9 @@
 """Throughput limits and injected faults."""
 
 import random
-from collections import Counter
+import time
+from array import array
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,13 +29,32 @@ class Bucket:
         return True
 
 
+class Arrivals:
+    """When each request of a sender arrived, and the most of them in any one second, wherever it begins."""
+
+    def __init__(self) -> None:
+        self.times = array("d")
+        self.last_second: deque[float] = deque()
+        self.most_per_second = 0
+
+    def add(self, now: float) -> None:
+        self.times.append(now)
+        window = self.last_second
+        window.append(now)
+        while window[0] <= now - 1:
+            window.popleft()
+        self.most_per_second = max(self.most_per_second, len(window))
+
+
 class Limits:
-    """Messages per second of every sender."""
+    """Messages per second of every sender. Every request counts as it arrives, also one that is refused."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket] = {}
+        self.arrivals: dict[str, Arrivals] = {}
 
     def allow(self, sender: str, rate: float | None, now: float) -> bool:
+        self.arrivals.setdefault(sender, Arrivals()).add(time.monotonic())
         if rate is None:
             return True
         bucket = self.buckets.get(sender)
