@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -41,6 +42,8 @@ PAGES_AT_ONCE = 10
 ARMED_AT_ONCE = 100
 # More starts at once only add latency: the engine's own work is the limit.
 STARTS_AT_ONCE = 8
+# A launch has the machine to itself: a batch is armed in its pauses, or after this long. J+1 is a day away.
+ARMING_YIELDS = timedelta(seconds=5)
 SHORT_WAIT, LONGEST_WAIT = timedelta(seconds=0.2), timedelta(seconds=5)
 
 _BEGIN = text(
@@ -183,10 +186,13 @@ class CampaignActivities:
         """Start a delayed sequence for everybody of the page who is still in play."""
         async with self.sessions.begin(input.tenant_id) as session:
             plan = await sequence_plan(session, input.campaign_id, self.settings)
-        after, last = (input.page.after, input.page.last) if input.page else (None, None)
-        armed = 0
+        page, armed = input.page, 0
+        after, last = (page.after, page.last) if page else (None, None)
         async with heartbeats():
             while not activity.is_worker_shutdown():
+                if page and input.most and armed >= input.most:
+                    return ArmPageResult(armed=armed, rest=replace(page, after=after, size=max(0, page.size - armed)))
+                await self.outbox.until_calm(ARMING_YIELDS)
                 async with self.sessions.begin(input.tenant_id) as session:
                     contact_ids = await audience.unarmed(session, input.campaign_id, after, last, ARMED_AT_ONCE)
                     now = await clock(session)

@@ -1,8 +1,10 @@
 """One turn of the outbox: claim in one transaction, send outside of any, record in another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -75,6 +77,25 @@ class Outbox:
     def __init__(self, sessions: Sessions, senders: Senders, renderer: Renderer) -> None:
         self.sessions, self.senders, self.renderer = sessions, senders, renderer
         self._campaigns: dict[UUID, LaunchedCampaign] = {}
+        self._chunks = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
+
+    async def until_calm(self, at_most: timedelta) -> None:
+        """Until no chunk of a page is claimed, sent or recorded here, as when its sender's limit makes it wait."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._calm.wait(), at_most.total_seconds())
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._chunks += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._chunks -= 1
+            if not self._chunks:
+                self._calm.set()
 
     async def campaign(self, tenant_id: UUID, campaign_id: UUID) -> LaunchedCampaign:
         """The launched campaign with its compiled templates, kept between calls: it does not change any more."""
@@ -89,6 +110,12 @@ class Outbox:
 
     async def turn(self, selection: Selection, claim_token: UUID) -> Turn:
         """Claim, send and record one chunk. Unexpected errors are raised after everything else is recorded."""
+        if selection.contact_id is not None:
+            return await self._turn(selection, claim_token)
+        with self._busy():
+            return await self._turn(selection, claim_token)
+
+    async def _turn(self, selection: Selection, claim_token: UUID) -> Turn:
         campaign = await self.campaign(selection.tenant_id, selection.campaign_id)
         step = campaign.steps[selection.step]
         try:

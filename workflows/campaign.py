@@ -30,6 +30,9 @@ with workflow.unsafe.imports_passed_through():
 SEND_LANES = 3
 # Pages frozen ahead of the send lanes.
 FROZEN_AHEAD = 12
+# So many are armed by one activity: a cancel waits for it.
+ARMED_AT_ONCE = 2_000
+ARMING_BY_RANGE = "arming-by-range"
 # While paused the database is asked again this often, in case the signal of a resume was lost with its sender.
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -148,7 +151,7 @@ class CampaignWorkflow:
             if result.told or told:  # a page that had been told and is through is the proof of the mend
                 self.told, self.standstill = result.told, result.words
             if result.status == CampaignStatus.RUNNING:
-                self.unarmed.append(page)
+                self._to_arm(page)
             elif result.status == STANDSTILL:
                 self.unsent.insert(0, page)
             else:
@@ -164,17 +167,34 @@ class CampaignWorkflow:
             self.arming = True
             page = self.unarmed.pop(0)
             if self.plan.has_followups:
-                await self._arm(page)
+                rest = await self._arm(page)
+                if rest is not None:
+                    self._to_arm(rest)
             self.arming = False
 
-    async def _arm(self, page: Page | None) -> None:
+    def _to_arm(self, page: Page) -> None:
+        """Pages that touch become one: arming is slower than sending, and what waits for it is carried along."""
+        self.unarmed.append(page)
+        if not workflow.patched(ARMING_BY_RANGE):
+            return
+        joined: list[Page] = []
+        for other in sorted(self.unarmed, key=lambda it: it.last):
+            if joined and joined[-1].last == other.after:
+                first = joined.pop()
+                other = Page(after=first.after, last=other.last, size=first.size + other.size)
+            joined.append(other)
+        self.unarmed = joined
+
+    async def _arm(self, page: Page | None) -> Page | None:
+        most = ARMED_AT_ONCE if workflow.patched(ARMING_BY_RANGE) else None
         result = await workflow.execute_activity_method(
             CampaignActivities.arm_page,
-            ArmPage(tenant_id=self.ref.tenant_id, campaign_id=self.ref.campaign_id, page=page),
+            ArmPage(tenant_id=self.ref.tenant_id, campaign_id=self.ref.campaign_id, page=page, most=most),
             **prioritized(BULK, Priority(priority_key=ARMING_PRIORITY, fairness_key=str(self.ref.tenant_id))),
         )
         self.armed += result.armed
         self._show_progress()
+        return result.rest
 
     async def _held_lane(self) -> None:
         """Recipients held by quiet hours: sent when their time comes, then armed like the others."""

@@ -114,13 +114,17 @@ class HeldResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmPage:
-    """`page` None: everybody of the campaign that is not armed yet."""
+    """`page` None: everybody of the campaign that is not armed yet. Ends after about `most` recipients."""
 
     tenant_id: UUID
     campaign_id: UUID
     page: Page | None
+    most: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmPageResult:
+    """`rest`: what of the page is still to be armed."""
+
     armed: int
+    rest: Page | None = None
