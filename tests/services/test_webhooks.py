@@ -1,17 +1,26 @@
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import orjson
 import psycopg
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlmodel import col
 
+from app.channels.http import provider_client
 from app.db import Sessions, create_engine
+from app.domain.status import Channel
 from app.errors import Malformed
-from app.models import Tenant, WebhookEvent
+from app.models import ChannelSetting, Tenant, WebhookEvent
+from app.secrets import Vault
+from app.services.senders import Senders
 from app.services.webhooks import NotStored
+from app.services.webhooks.directory import Directory
 from app.services.webhooks.writer import GroupWriter
+from app.settings import Settings
+from tests import factories, providers
 
 END_WRITERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -107,3 +116,73 @@ class TestGroupWriter:
             await writer.write([])
         with pytest.raises(NotStored):
             await writer.write([row(tenant, uuid4())])
+
+
+@pytest.fixture
+async def senders(settings: Settings) -> AsyncIterator[Senders]:
+    http = provider_client(concurrency=1, timeout_seconds=1)
+    yield Senders(settings, http, Vault(settings.keys))
+    await http.aclose()
+
+
+@contextmanager
+def counted(sessions: Sessions) -> Iterator[list[str]]:
+    """The look-ups of channel settings meanwhile."""
+    seen: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if "FROM channel_settings" in statement:
+            seen.append(statement)
+
+    event.listen(sessions.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(sessions.engine.sync_engine, "before_cursor_execute", note)
+
+
+async def make_sender(sessions: Sessions, tenant: Tenant, senders: Senders) -> ChannelSetting:
+    async with sessions.begin(tenant.id) as session:
+        return await factories.make_channel_setting(
+            session, tenant.id, senders.vault, Channel.SMS, "twilio", providers.twilio_credentials()
+        )
+
+
+class TestDirectory:
+    async def test_who_asks_at_the_same_time_shares_one_look_up(
+        self, sessions: Sessions, tenant: Tenant, senders: Senders
+    ) -> None:
+        setting = await make_sender(sessions, tenant, senders)
+        directory = Directory(sessions, senders)
+        assert directory.known(Channel.SMS, setting.id) is None
+        with counted(sessions) as look_ups:
+            found = await asyncio.gather(*(directory.by_id(Channel.SMS, setting.id) for _ in range(50)))
+        assert {route.sender.settings_id for route in found if route} == {setting.id}
+        assert len(look_ups) == 1
+
+    async def test_a_sender_that_is_used_stays_known_and_its_changes_are_noticed(
+        self, sessions: Sessions, tenant: Tenant, senders: Senders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.services.webhooks.directory.FRESH_SECONDS", 2.0)
+        setting = await make_sender(sessions, tenant, senders)
+        directory = Directory(sessions, senders)
+        first = await directory.by_id(Channel.SMS, setting.id)
+        async with sessions.begin(tenant.id) as session:
+            row = await session.get_one(ChannelSetting, setting.id)
+            changed = providers.twilio_credentials(auth_token="another token")
+            row.settings_json = {
+                "credentials": senders.vault.seal(changed, tenant_id=tenant.id, row_id=setting.id),
+            }
+        async with asyncio.timeout(30):
+            while (route := directory.known(Channel.SMS, setting.id)) is first:
+                await asyncio.sleep(0.05)
+        assert route is None or (first and route.sender.adapter is not first.sender.adapter)
+
+    async def test_a_sender_of_another_channel_is_not_known(
+        self, sessions: Sessions, tenant: Tenant, senders: Senders
+    ) -> None:
+        setting = await make_sender(sessions, tenant, senders)
+        directory = Directory(sessions, senders)
+        assert await directory.by_id(Channel.SMS, setting.id)
+        assert await directory.by_id(Channel.WHATSAPP, setting.id) is None
+        assert directory.known(Channel.SMS, setting.id)

@@ -1,5 +1,6 @@
 """From a webhook's address or the account it names to the senders that may have caused it."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
@@ -31,29 +32,47 @@ class Directory:
 
     def __init__(self, sessions: Sessions, senders: Senders) -> None:
         self._sessions, self._senders = sessions, senders
-        self._by_id: dict[UUID, tuple[float, Route]] = {}
+        self._by_id: dict[tuple[Channel, UUID], tuple[float, Route]] = {}
+        self._asking: dict[tuple[Channel, UUID], asyncio.Task[Route | None]] = {}
         self._by_account: dict[tuple[Channel, str], tuple[float, list[Route]]] = {}
         self._of_channel: dict[Channel, tuple[float, list[Route]]] = {}
 
     def known(self, channel: Channel, settings_id: UUID) -> Route | None:
         """The route, when it was looked up in the last few seconds."""
-        known = self._by_id.get(settings_id)
-        if known is None or monotonic() >= known[0] or known[1].sender.channel is not channel:
+        until, route = self._by_id.get((channel, settings_id), (0.0, None))
+        left = until - monotonic()
+        if left <= 0:
             return None
-        return known[1]
+        if left < FRESH_SECONDS / 2:
+            self._ask(channel, settings_id)  # ahead of time, so that a burst never waits for it
+        return route
 
     async def by_id(self, channel: Channel, settings_id: UUID) -> Route | None:
         """Raises ProviderMisconfigured or UnreadableSecret when the setting cannot be used."""
-        known = self._by_id.get(settings_id)
-        if known and monotonic() < known[0]:
-            return known[1] if known[1].sender.channel is channel else None
+        return self.known(channel, settings_id) or await asyncio.shield(self._ask(channel, settings_id))
+
+    def _ask(self, channel: Channel, settings_id: UUID) -> asyncio.Task[Route | None]:
+        """One look-up at a time, for all who wait for it."""
+        key = (channel, settings_id)
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self._look_up(channel, settings_id))
+            task.add_done_callback(lambda task: self._asked(key, task))
+        return task
+
+    def _asked(self, key: tuple[Channel, UUID], task: asyncio.Task[Route | None]) -> None:
+        del self._asking[key]
+        if not task.cancelled() and (error := task.exception()):  # who waits for it is told too
+            logger.warning("the channel setting {} of a webhook could not be looked up: {!r}", key[1], error)
+
+    async def _look_up(self, channel: Channel, settings_id: UUID) -> Route | None:
         async with self._sessions.system() as session:
             setting = await webhook_senders.by_id(session, channel, settings_id)
         if setting is None:
-            self._by_id.pop(settings_id, None)
+            self._by_id.pop((channel, settings_id), None)
             return None
         route = self._route(setting)
-        self._by_id[settings_id] = (monotonic() + FRESH_SECONDS, route)
+        self._by_id[channel, settings_id] = (monotonic() + FRESH_SECONDS, route)
         return route
 
     async def by_account(self, channel: Channel, account: str) -> list[Route]:
