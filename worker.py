@@ -63,10 +63,10 @@ async def build(settings: Settings, client: Client) -> AsyncIterator[Parts]:
     http = provider_client(
         concurrency=settings.send_concurrency * CONNECTIONS_PER_LANE, timeout_seconds=settings.provider_timeout_seconds
     )
+    sessions, workflows = Sessions(engine), Workflows(client)
+    senders = Senders(settings, http, Vault(settings.keys))
+    outbox = Outbox(sessions, senders, Renderer(settings.public_url, UnsubscribeTokens(settings.keys)))
     try:
-        sessions, workflows = Sessions(engine), Workflows(client)
-        senders = Senders(settings, http, Vault(settings.keys))
-        outbox = Outbox(sessions, senders, Renderer(settings.public_url, UnsubscribeTokens(settings.keys)))
         yield Parts(
             worker=Worker(
                 client,
@@ -84,6 +84,7 @@ async def build(settings: Settings, client: Client) -> AsyncIterator[Parts]:
             resolver=Resolver(sessions, senders, workflows, settings),
         )
     finally:
+        await outbox.limits.close()
         await http.aclose()
         await engine.dispose()
 

@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities import failures
 from activities.campaigns import heartbeats
-from activities.outbox import Outbox, Standstill, persistently
+from activities.outbox import ROOM_SECONDS, Outbox, Standstill, persistently
 from app.channels.base import Receipt
 from app.contracts.message import SendMessage, SendMessageResult
 from app.db import Sessions, clock
@@ -18,6 +18,7 @@ from app.ids import new_id
 from app.repositories import outbox
 from app.repositories.outbox import NotSent
 from app.services import sending
+from app.services.limits import Permit, Room
 from app.services.sending import Outgoing
 from app.services.single_sends import SingleTurn, claim_single
 from app.settings import Settings
@@ -42,7 +43,10 @@ class MessageActivities:
     async def _turn(self, input: SendMessage) -> SendMessageResult:
         token = new_id()
         try:
-            turn = await self._claim(input, token)
+            turn = await self._claim(input, token, Room(self.outbox.limits))
+            if turn.short is not None:
+                room = await self.outbox.limits.room(turn.short, 1, seconds=ROOM_SECONDS, urgent=True)
+                turn = await self._claim(input, token, room)
         except ProviderMisconfigured as trouble:  # a sender that can't even be built
             return _standstill(input, Standstill.of(trouble))
         if turn.trouble is not None:
@@ -57,17 +61,24 @@ class MessageActivities:
             raise unexpected
         return result
 
-    async def _claim(self, input: SendMessage, token: UUID) -> SingleTurn:
-        async with self.sessions.begin(input.tenant_id) as session:
-            return await claim_single(
-                session,
-                input.message_id,
-                senders=await self.outbox.senders.defaults(session, input.tenant_id),
-                renderer=self.outbox.renderer,
-                claim_token=token,
-                unknown_deadline=self.unknown_deadline,
-                now=await clock(session),
-            )
+    async def _claim(self, input: SendMessage, token: UUID, room: Room) -> SingleTurn:
+        used: list[Permit | None] = []
+        try:
+            async with self.sessions.begin(input.tenant_id) as session:
+                turn = await claim_single(
+                    session,
+                    input.message_id,
+                    senders=await self.outbox.senders.defaults(session, input.tenant_id),
+                    renderer=self.outbox.renderer,
+                    claim_token=token,
+                    unknown_deadline=self.unknown_deadline,
+                    now=await clock(session),
+                    room=room,
+                )
+            used = [turn.outgoing.permit] if turn.outgoing else []
+            return turn
+        finally:
+            room.close(used)
 
     async def _record(
         self, input: SendMessage, outgoing: Outgoing, answer: Receipt | SendError, token: UUID
@@ -86,7 +97,7 @@ class MessageActivities:
         async def write_refused(session: AsyncSession) -> tuple[NotSent, datetime]:
             now = await clock(session)
             refused = sending.not_sent(outgoing, answer, now)
-            await outbox.mark_not_sent(session, [refused], token)
+            await sending.record_refused(session, [outgoing], [refused], token, now)
             await sending.note_sender(session, outgoing, answer)
             await sending.note_troubles(session, [(outgoing, answer)])
             return refused, now

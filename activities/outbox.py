@@ -1,7 +1,7 @@
 """One turn of the outbox: claim in one transaction, send outside of any, record in another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import Receipt
 from app.db import Sessions, clock
-from app.domain.status import CampaignStatus
-from app.errors import OutcomeUnknown, ProviderMisconfigured, SendError
-from app.repositories import outbox, rate_buckets, sender_troubles
+from app.domain.status import CampaignStatus, Channel
+from app.errors import OutcomeUnknown, ProviderMisconfigured, RateLimited, SendError
+from app.repositories import outbox, sender_troubles
 from app.services import sending
-from app.services.senders import Senders
+from app.services.limits import Room, SendLimits
+from app.services.senders import Sender, Senders
 from app.services.sending import Chooser, LaunchedCampaign, Outgoing, Recorded, Renderer, Step
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ CHUNK = 100
 # What a provider accepted must be written down: a database that is away for this long loses nothing.
 RECORD_TRIES = 30
 CAMPAIGNS_KEPT = 64
+# For so long a turn waits for room, before it looks whether the campaign still runs.
+ROOM_SECONDS = 1.0
 
 _STATUS = text(
     "SELECT status, clock_timestamp() AS now, "
@@ -76,6 +79,7 @@ class Selection:
 class Outbox:
     def __init__(self, sessions: Sessions, senders: Senders, renderer: Renderer) -> None:
         self.sessions, self.senders, self.renderer = sessions, senders, renderer
+        self.limits = SendLimits(sessions)
         self._campaigns: dict[UUID, LaunchedCampaign] = {}
         self._chunks = 0
         self._calm = asyncio.Event()
@@ -108,20 +112,33 @@ class Outbox:
             self._campaigns[campaign_id] = known
         return known
 
-    async def turn(self, selection: Selection, claim_token: UUID) -> Turn:
-        """Claim, send and record one chunk. Unexpected errors are raised after everything else is recorded."""
-        if selection.contact_id is not None:
-            return await self._turn(selection, claim_token)
-        with self._busy():
-            return await self._turn(selection, claim_token)
+    async def turn(self, selection: Selection, claim_token: UUID, channel: Channel | None = None) -> Turn:
+        """Claim, send and record one chunk. Unexpected errors are raised after everything else is recorded.
 
-    async def _turn(self, selection: Selection, claim_token: UUID) -> Turn:
+        `channel`: the one that had no room at the last turn; else there is waited for the step's first.
+        """
         campaign = await self.campaign(selection.tenant_id, selection.campaign_id)
         step = campaign.steps[selection.step]
+        want = 1 if selection.contact_id else CHUNK
         try:
-            chunk = await self._claim(campaign, step, selection, claim_token)
+            senders = await self._senders(campaign.tenant_id)
+            room = await self.limits.room(senders.get(channel or step.channels[0]), want, seconds=ROOM_SECONDS)
+            if selection.contact_id is not None:
+                return await self._turn(campaign, step, selection, claim_token, room)
+            with self._busy():
+                return await self._turn(campaign, step, selection, claim_token, room)
         except ProviderMisconfigured as trouble:  # a sender that can't even be built
             return Turn(chunk=sending.Chunk(examined=0), recorded=Recorded(), standstill=Standstill.of(trouble))
+
+    async def _turn(
+        self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID, room: Room
+    ) -> Turn:
+        try:
+            chunk = await self._claim(campaign, step, selection, claim_token, room)
+        except BaseException:
+            room.close()
+            raise
+        room.close([item.permit for item in chunk.outgoing])
         results, unexpected = await self.send(chunk.outgoing)
         recorded = await self._record(campaign, step, results, claim_token)
         if unexpected is not None:
@@ -129,8 +146,15 @@ class Outbox:
         standstill = Standstill.of_sender(chunk.trouble) if chunk.trouble else None
         return Turn(chunk=chunk, recorded=recorded, standstill=standstill)
 
+    async def _senders(self, tenant_id: UUID) -> Mapping[Channel, Sender]:
+        known = self.senders.known(tenant_id)
+        if known is None:
+            async with self.sessions.begin(tenant_id) as session:
+                known = await self.senders.defaults(session, tenant_id)
+        return known
+
     async def _claim(
-        self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID
+        self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID, room: Room
     ) -> sending.Chunk:
         async with self.sessions.begin(campaign.tenant_id) as session:
             # a single step reads the state under a lock: a pause or resume then sees either all of its hold or none
@@ -140,14 +164,15 @@ class Outbox:
             if selection.contact_id is None and status is not CampaignStatus.RUNNING:
                 return sending.Chunk(examined=0, status=status)
             senders = await self.senders.defaults(session, campaign.tenant_id)
-            first = senders.get(step.channels[0])
-            size = min(CHUNK, rate_buckets.burst(first.per_second)) if first and first.per_second else CHUNK
+            size = CHUNK if room.size is None else max(1, room.size)
             chooser = Chooser(
                 campaign=campaign, step=step, status=status, senders=senders, renderer=self.renderer, now=row.now
             )
             candidates = await _candidates(session, selection, size)
             troubles = await sender_troubles.still_open(session, campaign.tenant_id) if row.troubled else {}
-            return await sending.claim_chunk(session, chooser, candidates, claim_token=claim_token, troubles=troubles)
+            return await sending.claim_chunk(
+                session, chooser, candidates, claim_token=claim_token, room=room, troubles=troubles
+            )
 
     async def send(
         self, outgoing: Sequence[Outgoing]
@@ -160,6 +185,8 @@ class Outbox:
             if not isinstance(answer, Receipt | SendError):
                 unexpected = answer
                 answer = OutcomeUnknown(f"Unexpected {type(answer).__name__} while sending.", repeat_settles=False)
+            if isinstance(answer, RateLimited) and not answer.recipient_only:
+                self.limits.block(item.sender, answer.pause)
             results.append((item, answer))
         return results, unexpected
 
@@ -181,10 +208,19 @@ class Outbox:
 
 
 async def _deliver(item: Outgoing) -> Receipt | SendError:
+    """Within the limits it was claimed under; a message that misses its turn does not leave."""
+    permit = item.permit
     try:
+        if permit is not None:
+            await permit.turn()
+        if item.pair is not None:
+            item.pair.check()
         return await item.sender.adapter.send(item.message)
     except SendError as error:
         return error
+    finally:
+        if permit is not None:
+            permit.answered()
 
 
 async def _candidates(session: AsyncSession, selection: Selection, size: int) -> Sequence[outbox.Candidate]:

@@ -10,7 +10,7 @@ from activities.outbox import Outbox, Selection, Standstill, Turn
 from app.contracts.sequence import SendStep, SendStepResult, SequenceEnded
 from app.db import Sessions
 from app.domain.gate import CAMPAIGN_ENDED, STOPPED
-from app.domain.status import RecipientState, StopReason
+from app.domain.status import Channel, RecipientState, StopReason
 from app.ids import new_id
 from app.repositories import audience
 from app.services import sending
@@ -35,13 +35,17 @@ class SequenceActivities:
             step=input.step,
             contact_id=input.contact_id,
         )
+        short: Channel | None = None
         async with heartbeats():
             while True:
-                turn = await failures.finish(self.outbox.turn(selection, token))
+                turn = await failures.finish(self.outbox.turn(selection, token, short))
                 if turn.standstill is not None:
                     return _standstill(input, turn.standstill)
                 if turn.recorded.trouble is not None:
                     continue  # noted now: the next turn meets it as a standstill
+                if turn.chunk.short not in {None, short}:  # there is waited for its room now
+                    short = turn.chunk.short
+                    continue
                 if not turn.recorded.failed:  # a refused channel is followed by the next one, at once
                     return _result(input, turn)
 

@@ -117,6 +117,11 @@ class RateLimited(SendError):
         super().__init__(detail, provider_code=provider_code, retry_after=retry_after)
         self.recipient_only = recipient_only
 
+    @property
+    def pause(self) -> timedelta:
+        """How long nothing more is sent."""
+        return self.retry_after if self.retry_after is not None else timedelta(seconds=1)
+
 
 class MessageRejected(SendError):
     """Permanent for this message. `suppress` says why its address should not be used again, if so."""

@@ -66,8 +66,11 @@ class World:
     def workflows(self) -> Workflows:
         return Workflows(self.client)
 
-    async def add_senders(self, channels: Sequence[Channel] = tuple(Channel), per_second: float | None = 5_000) -> None:
-        """A sender per channel, with an account of its own at the simulator."""
+    async def add_senders(
+        self, channels: Sequence[Channel] = tuple(Channel), per_second: float | None = 5_000, **limits: Any
+    ) -> None:
+        """A sender per channel, with an account of its own at the simulator. Days are short in tests, so unless it is
+        said nobody waits for the limit of a pair."""
         for channel in channels:
             id = new_id()
             account = await self.put_account(channel, _own_account(channel, id))
@@ -82,7 +85,10 @@ class World:
                         name=channel.value,
                         account=adapter_class(channel, self.providers[channel]).account_hint(account),
                         is_default=True,
-                        settings_json={"credentials": sealed, "limits": {"messages_per_second": per_second}},
+                        settings_json={
+                            "credentials": sealed,
+                            "limits": {"messages_per_second": per_second, "seconds_per_recipient": 0, **limits},
+                        },
                     )
                 )
             self.senders[channel], self.credentials[channel] = id, account

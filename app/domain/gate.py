@@ -60,6 +60,9 @@ class GateFacts:
     whatsapp_inbound_at: datetime | None
     quiet_hours: QuietHours | None
     zones: tuple[str, ...]  # the zone of the contact, or every zone its number may be in, or the tenant's
+    # known only once all others let pass, since looking at them also takes what they leave
+    quota_until: datetime | None = None  # the end of the day, when its quota is used up
+    pair_free_at: datetime | None = None  # when the provider takes the next message from this sender to this recipient
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +137,19 @@ def quiet_hours(facts: GateFacts) -> Decision | None:
     return Decision(verdict=Verdict.HOLD, reason="quiet_hours", hold_until=until) if until else None
 
 
+def daily_quota(facts: GateFacts) -> Decision | None:
+    """Whatever the purpose: a quota that some may exceed is none."""
+    if facts.quota_until is None:
+        return None
+    return Decision(verdict=Verdict.HOLD, reason="daily_quota", hold_until=facts.quota_until)
+
+
+def pair_limit(facts: GateFacts) -> Decision | None:
+    if facts.pair_free_at is None:
+        return None
+    return Decision(verdict=Verdict.HOLD, reason="pair_limit", hold_until=facts.pair_free_at)
+
+
 RULES: tuple[Callable[[GateFacts], Decision | None], ...] = (
     campaign_state,
     stopped,
@@ -145,6 +161,8 @@ RULES: tuple[Callable[[GateFacts], Decision | None], ...] = (
     whatsapp_window,
     campaign_pause,
     quiet_hours,
+    daily_quota,
+    pair_limit,
 )
 
 
@@ -197,6 +215,10 @@ def _inputs(facts: GateFacts, rules: int) -> dict[str, Any]:
     if rules >= _QUIET and facts.quiet_hours is not None and facts.purpose is Purpose.MARKETING:
         inputs["quiet_hours"] = str(facts.quiet_hours)
         inputs["zones"] = _shown(facts.zones)
+    if facts.quota_until is not None:
+        inputs["quota_until"] = _utc(facts.quota_until)
+    if facts.pair_free_at is not None:
+        inputs["pair_free_at"] = _utc(facts.pair_free_at)
     return inputs
 
 

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Float, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import Date, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field
 
 from app.domain.status import Channel
@@ -36,8 +36,6 @@ class RateBucket(TenantRow, table=True):
 
     __tablename__ = "rate_buckets"
 
-    tokens: float = Field(default=0, nullable=False, sa_type=Float, sa_column_kwargs={"server_default": text("0")})
-    refilled_at: datetime | None = time_field()
     shares_json: dict[str, Any] = json_field()
     blocked_until: datetime | None = time_field()
 

@@ -88,12 +88,32 @@ _CLAIM = text(
               CASE WHEN old.id IS NOT NULL THEN new.frozen_json END AS frozen
     """
 )
+# The upsert is the check of the pair as well: it locks the conversation, so of two claims one comes second and sees
+# what the first wrote.
 _OPEN_CONVERSATIONS = text(
     """
-    INSERT INTO conversations (id, tenant_id, contact_id, last_message_at)
-    SELECT v.contact_id, :tenant_id, v.contact_id, now()
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v(contact_id uuid) ORDER BY 1
-    ON CONFLICT (id) DO UPDATE SET last_message_at = excluded.last_message_at
+    INSERT INTO conversations AS c (id, tenant_id, contact_id, last_message_at, pair_free_at)
+    SELECT v.id, :tenant_id, v.id, now(), now() + v.pace * interval '1 second'
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:paces AS float8[])) AS v(id, pace) ORDER BY 1
+    ON CONFLICT (id) DO UPDATE
+    SET last_message_at = excluded.last_message_at,
+        pair_free_at = CASE WHEN excluded.pair_free_at IS NULL THEN c.pair_free_at
+                            ELSE clock_timestamp() + (excluded.pair_free_at - now()) END
+    WHERE excluded.pair_free_at IS NULL OR c.pair_free_at IS NULL OR c.pair_free_at <= clock_timestamp()
+    RETURNING id
+    """
+)
+_PAIRS = text("SELECT id, pair_free_at FROM conversations WHERE id = ANY(:ids)")
+_PACE = text(
+    """
+    UPDATE conversations SET pair_free_at = (CAST(:free_ats AS jsonb) ->> id::text)::timestamptz
+    WHERE id = ANY(:ids)
+    """
+)
+_LOOK_LATER = text(
+    """
+    UPDATE campaign_recipients SET hold_until = (CAST(:ats AS jsonb) ->> contact_id::text)::timestamptz
+    WHERE campaign_id = :campaign_id AND contact_id = ANY(:ids) AND step = 0 AND state IN ('pending', 'held')
     """
 )
 _DECISIONS = text(
@@ -302,8 +322,6 @@ async def claim(
     `doubtful` (an earlier request may have been accepted) and `frozen` (what it was, if this has to be the same)."""
     if not claims:
         return {}
-    values = _json(claims)
-    await session.execute(_OPEN_CONVERSATIONS, {"tenant_id": tenant_id, "rows": values})
     rows = await session.execute(
         _CLAIM,
         {
@@ -313,10 +331,37 @@ async def claim(
             "purpose": purpose,
             "template_id": template_id,
             "claim_token": claim_token,
-            "rows": values,
+            "rows": _json(claims),
         },
     )
     return {row.id: row for row in rows}
+
+
+async def open_conversations(
+    session: AsyncSession, tenant_id: UUID, paces: dict[UUID, float | None]
+) -> dict[UUID, datetime]:
+    """Before a claim: open or touch the conversations of these contacts, and take the pair of those with a pace, so
+    that nobody else writes to them for so many seconds. Whose pair is taken is not touched: until when it is."""
+    if not paces:
+        return {}
+    values = {"tenant_id": tenant_id, "ids": list(paces), "paces": list(paces.values())}
+    free = {row[0] for row in await session.execute(_OPEN_CONVERSATIONS, values)}
+    if len(free) == len(paces):
+        return {}
+    rows = await session.execute(_PAIRS, {"ids": [id for id in paces if id not in free]})
+    return {row[0]: row[1] for row in rows}
+
+
+async def pace_pairs(session: AsyncSession, free_ats: dict[UUID, datetime]) -> None:
+    """From when on these contacts may be written to again."""
+    if free_ats:
+        await session.execute(_PACE, {"ids": list(free_ats), "free_ats": _by_id(free_ats)})
+
+
+async def look_later(session: AsyncSession, campaign_id: UUID, ats: dict[UUID, datetime]) -> None:
+    """Recipients of step 0 for whom a sender had no room: whoever claims next need not look at them before."""
+    if ats:
+        await session.execute(_LOOK_LATER, {"campaign_id": campaign_id, "ids": list(ats), "ats": _by_id(ats)})
 
 
 async def add_decisions(
@@ -427,6 +472,10 @@ async def suppress(
 ) -> None:
     values = {"tenant_id": tenant_id, "channel": channel, "address": address, "reason": reason, "source": source}
     await session.execute(_SUPPRESS, values)
+
+
+def _by_id(values: dict[UUID, datetime]) -> str:
+    return orjson.dumps({str(id): value for id, value in values.items()}).decode()
 
 
 def _json(rows: Sequence[Any]) -> str:

@@ -1,78 +1,65 @@
-"""The token bucket that all workers of one sender share."""
+"""What the workers of one sender share: its permits, and the pause that its provider asked for."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import timedelta
 from uuid import UUID
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-# The bucket's size and its refill together are the sender's limit, so no window of one second ever holds more.
-BURST_SHARE = 0.05
+from app.domain.permits import GRACE_SECONDS, LEASE_SECONDS, Settlement, Share, Window, settle
 
 _BLOCKED = text(
-    "SELECT extract(epoch FROM blocked_until - clock_timestamp())::float FROM rate_buckets "
-    "WHERE id = :id AND blocked_until > clock_timestamp()"
+    "SELECT id, extract(epoch FROM blocked_until - clock_timestamp())::float FROM rate_buckets "
+    "WHERE id = ANY(:ids) AND blocked_until > clock_timestamp()"
 )
-_CREATE = text(
-    "INSERT INTO rate_buckets (id, tenant_id, tokens, refilled_at) VALUES (:id, :tenant_id, 0, clock_timestamp()) "
-    "ON CONFLICT (id) DO NOTHING"
+_CREATE = text("INSERT INTO rate_buckets (id, tenant_id) VALUES (:id, :tenant_id) ON CONFLICT (id) DO NOTHING")
+_SHARES = text(
+    "SELECT shares_json, extract(epoch FROM clock_timestamp())::float FROM rate_buckets WHERE id = :id FOR UPDATE"
 )
-_LEASE = text(
-    """
-    WITH locked AS (
-        SELECT id, least(:burst, tokens + :refill * extract(epoch FROM clock_timestamp() - refilled_at)) AS level,
-               coalesce(blocked_until > clock_timestamp(), false) AS blocked,
-               extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_for
-        FROM rate_buckets WHERE id = :id FOR UPDATE
-    ), granted AS (
-        SELECT id, level, blocked, blocked_for,
-               CASE WHEN blocked THEN 0 ELSE least(:want, floor(level + 1e-9)) END AS count FROM locked
-    )
-    UPDATE rate_buckets b SET tokens = g.level - g.count, refilled_at = clock_timestamp()
-    FROM granted g WHERE b.id = g.id
-    RETURNING g.count::int, CASE WHEN g.blocked THEN g.blocked_for
-                                 ELSE greatest(0, (1 - (g.level - g.count)) / :refill) END::float
-    """
-)
+_SHARE = text("UPDATE rate_buckets SET shares_json = CAST(:shares AS jsonb) WHERE id = :id")
 _BLOCK = text(
     """
-    INSERT INTO rate_buckets (id, tenant_id, tokens, refilled_at, blocked_until)
-    VALUES (:id, :tenant_id, 0, clock_timestamp(), clock_timestamp() + :length)
-    ON CONFLICT (id) DO UPDATE
-    SET blocked_until = greatest(rate_buckets.blocked_until, excluded.blocked_until), tokens = 0
+    INSERT INTO rate_buckets (id, tenant_id, blocked_until) VALUES (:id, :tenant_id, clock_timestamp() + :length)
+    ON CONFLICT (id) DO UPDATE SET blocked_until = greatest(rate_buckets.blocked_until, excluded.blocked_until)
     """
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """`granted` messages may leave now; after `wait` there is room for the next."""
+async def renew(
+    session: AsyncSession,
+    *,
+    tenant_id: UUID,
+    settings_id: UUID,
+    holder: str,
+    held: int,
+    want: int,
+    window: Window,
+    leaving: bool = False,
+) -> Settlement:
+    """Settle what `holder` may hold of the sender's permits for the next LEASE_SECONDS. The row is locked until the
+    commit, so this is a transaction of its own, and a short one.
 
-    granted: int
-    wait: timedelta
-
-
-def burst(per_second: float) -> int:
-    """How many messages one lease gives at most."""
-    return max(1, int(per_second * BURST_SHARE))
-
-
-async def lease(
-    session: AsyncSession, *, tenant_id: UUID, settings_id: UUID, per_second: float | None, want: int
-) -> Lease:
-    """Take up to `want` tokens of the sender. Without a limit only a block (after a 429) holds them back."""
-    if per_second is None:
-        blocked_for = (await session.execute(_BLOCKED, {"id": settings_id})).scalar()
-        return Lease(0, timedelta(seconds=blocked_for)) if blocked_for else Lease(want, timedelta(0))
-    size = burst(per_second)
-    refill = max(per_second - size, per_second / 2)
-    values = {"id": settings_id, "burst": float(size), "refill": refill, "want": want}
-    row = (await session.execute(_LEASE, values)).first()
+    `leaving`: it uses none any more, and those it holds are free once their second is over.
+    """
+    row = (await session.execute(_SHARES, {"id": settings_id})).first()
     if row is None:
         await session.execute(_CREATE, {"id": settings_id, "tenant_id": tenant_id})
-        row = (await session.execute(_LEASE, values)).one()
-    return Lease(row[0], timedelta(seconds=row[1]))
+        row = (await session.execute(_SHARES, {"id": settings_id})).one()
+    known, now = {name: Share(**share) for name, share in row[0].items()}, row[1]
+    length = window.seconds if leaving else LEASE_SECONDS + window.seconds + GRACE_SECONDS
+    settled = settle(known, holder, held=held, want=want, permits=window.permits, now=now, length=length)
+    shares = orjson.dumps({name: asdict(share) for name, share in settled.shares.items()}).decode()
+    await session.execute(_SHARE, {"id": settings_id, "shares": shares})
+    return settled
+
+
+async def blocked(session: AsyncSession, settings_ids: Iterable[UUID]) -> dict[UUID, timedelta]:
+    """Those of the senders that may not send now, and for how long."""
+    rows = await session.execute(_BLOCKED, {"ids": list(settings_ids)})
+    return {row[0]: timedelta(seconds=row[1]) for row in rows}
 
 
 async def block(session: AsyncSession, *, tenant_id: UUID, settings_id: UUID, length: timedelta) -> None:

@@ -20,7 +20,16 @@ class Limits(Body):
         None,
         gt=0,
         le=10_000,
-        description="At most this many messages a second; absent takes the provider's usual limit.",
+        description="At most this many messages in any second; absent takes the provider's usual limit.",
+    )
+    messages_per_day: int | None = Field(
+        None, ge=0, le=1_000_000_000, description="At most this many messages a day of the tenant's time zone."
+    )
+    seconds_per_recipient: float | None = Field(
+        None,
+        ge=0,
+        le=86_400,
+        description="The least time between two messages to one recipient; absent takes the provider's, 0 is none.",
     )
 
 
@@ -74,7 +83,7 @@ CREATE_EXAMPLE = {
         "auth_token": "0123456789abcdef0123456789abcdef",
         "from_number": "+351910000000",
     },
-    "limits": {"messages_per_second": 10},
+    "limits": {"messages_per_second": 10, "messages_per_day": 5000},
     "is_default": True,
 }
 READ_EXAMPLE = {
@@ -88,7 +97,7 @@ READ_EXAMPLE = {
         "auth_token": "…cdef",
         "from_number": "+351910000000",
     },
-    "limits": {"messages_per_second": 10.0},
+    "limits": {"messages_per_second": 10.0, "messages_per_day": 5000, "seconds_per_recipient": None},
     "is_default": True,
     "is_active": True,
     "webhook_url": "https://relay.example.com/v1/webhooks/sms/0199a1b0-0000-7000-8000-000000000001",

@@ -1,7 +1,7 @@
 """From a tenant's channel settings to adapters that can send."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -16,7 +16,7 @@ from app.channels.base import Adapter, AdapterContext
 from app.channels.registry import adapter_class
 from app.domain.status import Channel
 from app.errors import ProviderMisconfigured
-from app.models import ChannelSetting
+from app.models import ChannelSetting, Tenant
 from app.secrets import UnreadableSecret, Vault
 from app.settings import REAL_DAY_SECONDS, Settings
 
@@ -28,7 +28,11 @@ FRESH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """One channel setting, ready to use. `per_second` None: the provider sets no limit."""
+    """One channel setting, ready to use. `per_second` None: the provider sets no limit.
+
+    `recipient_interval`: the least time between two messages to one recipient. `per_day` and `tenant_per_day`: the
+    quotas of the sender and of all senders of the tenant together, for a day in `timezone`.
+    """
 
     tenant_id: UUID
     settings_id: UUID
@@ -36,6 +40,10 @@ class Sender:
     provider: str
     adapter: Adapter
     per_second: float | None
+    recipient_interval: timedelta | None = None
+    per_day: int | None = None
+    tenant_per_day: int | None = None
+    timezone: str = "UTC"
 
     @property
     def repeat_for(self) -> timedelta | None:
@@ -54,9 +62,11 @@ class Senders:
 
     async def defaults(self, session: AsyncSession, tenant_id: UUID) -> Mapping[Channel, Sender]:
         """The tenant's sender for each channel that has one: its default setting, else the oldest."""
-        known = self._defaults.get(tenant_id)
-        if known and monotonic() - known[0] < FRESH_SECONDS:
-            return known[1]
+        known = self.known(tenant_id)
+        if known is not None:
+            return known
+        tenant = await session.get_one(Tenant, tenant_id, populate_existing=True)
+        per_day = tenant.settings_json.get("limits", {}).get("messages_per_day")
         rows = await session.scalars(
             select(ChannelSetting)
             .where(col(ChannelSetting.tenant_id) == tenant_id, col(ChannelSetting.is_active).is_(True))
@@ -65,9 +75,15 @@ class Senders:
         senders: dict[Channel, Sender] = {}
         for row in rows:
             if row.channel not in senders:
-                senders[row.channel] = self.sender(row)
+                sender = self.sender(row)
+                senders[row.channel] = replace(sender, tenant_per_day=per_day, timezone=tenant.timezone)
         self._defaults[tenant_id] = (monotonic(), senders)
         return senders
+
+    def known(self, tenant_id: UUID) -> Mapping[Channel, Sender] | None:
+        """The same without the database, if somebody asked a moment ago."""
+        known = self._defaults.get(tenant_id)
+        return known[1] if known and monotonic() - known[0] < FRESH_SECONDS else None
 
     async def by_id(self, session: AsyncSession, settings_id: UUID) -> Sender | None:
         """The sender of this setting, active or not; None when it isn't the tenant's."""
@@ -96,7 +112,9 @@ class Senders:
                 api_version=self.settings.whatsapp_cloud_version if setting.provider == "whatsapp_cloud" else "",
             ),
         )
-        limit = values.get("limits", {}).get("messages_per_second", kind.default_messages_per_second)
+        limits = values.get("limits", {})
+        limit = limits.get("messages_per_second", kind.default_messages_per_second)
+        interval = limits.get("seconds_per_recipient")
         sender = Sender(
             tenant_id=setting.tenant_id,
             settings_id=setting.id,
@@ -104,6 +122,8 @@ class Senders:
             provider=setting.provider,
             adapter=adapter,
             per_second=float(limit) if limit is not None else None,
+            recipient_interval=kind.recipient_interval if interval is None else timedelta(seconds=interval) or None,
+            per_day=limits.get("messages_per_day"),
         )
         self._built[setting.id] = (setting.updated_at, sender)
         return sender

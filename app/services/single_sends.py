@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.channels.base import OutboundMessage
-from app.domain.gate import GateFacts, Verdict, decide
+from app.domain.gate import Decision, GateFacts, Verdict, decide
 from app.domain.quiet_hours import resolve_quiet_hours
 from app.domain.status import Channel, MessageStatus, MessageType, Purpose
 from app.domain.template import CompiledTemplate, Rendered, compile_template
 from app.domain.zones import contact_zones
 from app.errors import InvalidInput
 from app.models import Message, Tenant
-from app.repositories import outbox, rate_buckets, sender_troubles, single_sends
+from app.repositories import outbox, sender_troubles, single_sends
 from app.repositories.sender_troubles import Trouble
+from app.services.limits import Permit, Room
 from app.services.senders import Sender
 from app.services.sending import (
     ACCEPTED,
@@ -30,6 +31,9 @@ from app.services.sending import (
     consent_of,
     contact_context,
     frozen_request,
+    pairs,
+    quotas,
+    rooms,
     stored_payload,
     unrenderable,
 )
@@ -37,7 +41,8 @@ from app.services.sending import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SingleTurn:
-    """`outgoing` is claimed and has to be sent; else `outcome` says how the message stands (see SendMessageResult)."""
+    """`outgoing` is claimed and has to be sent; else `outcome` says how the message stands (see SendMessageResult).
+    With `short` that sender has no room; nothing was changed then."""
 
     outcome: str
     outgoing: Outgoing | None = None
@@ -45,6 +50,17 @@ class SingleTurn:
     reason: str = ""
     hold_until: datetime | None = None
     trouble: Trouble | None = None
+    short: Sender | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What the limits of the sender left to the message."""
+
+    permit: Permit | None
+    pair: pairs.Turn | None
+    counted_on: date | None
+    probe: bool = False
 
 
 @dataclass(slots=True)
@@ -65,6 +81,7 @@ async def claim_single(
     claim_token: UUID,
     unknown_deadline: timedelta,
     now: datetime,
+    room: Room,
 ) -> SingleTurn:
     """Decide the message on its channels in order and claim the first that may leave."""
     rows = await single_sends.lock(session, message_id)
@@ -80,10 +97,11 @@ async def claim_single(
             id = ids.fallback_id(root.id, channel.value)
             await single_sends.fall_back(session, root.id, id, channel.value)
             row = await session.get_one(Message, id)
-        turn = await _try(session, row, tenant, senders, renderer, claim_token, unknown_deadline, trail, now)
+        turn = await _try(session, row, tenant, senders, renderer, claim_token, unknown_deadline, trail, now, room)
         if turn is not None:
             break
-    await outbox.add_decisions(session, root.tenant_id, None, trail.verdicts)
+    if turn is None or turn.short is None:
+        await outbox.add_decisions(session, root.tenant_id, None, trail.verdicts)
     return turn or SingleTurn(outcome="failed" if trail.failed else "skipped", reason=trail.reason)
 
 
@@ -97,6 +115,7 @@ async def _try(
     unknown_deadline: timedelta,
     trail: _Trail,
     now: datetime,
+    room: Room,
 ) -> SingleTurn | None:
     """This channel's turn; None when the next one has to be tried."""
     channel = row.channel.value
@@ -115,29 +134,26 @@ async def _try(
     contact = await single_sends.contact(session, row.contact_id)
     lang = row.lang or contact.lang or tenant.default_lang
     template = _template(row)
-    decision = decide(_facts(row, contact, tenant, template, lang, row.channel in senders, now))
+    facts = _facts(row, contact, tenant, template, lang, row.channel in senders, now)
+    decision = decide(facts)
     rendered: Rendered | None = None
     if decision.verdict is Verdict.SEND:
         try:
             rendered = _render(row, contact, tenant, template, lang, renderer)
         except InvalidInput as problem:
             decision = unrenderable(decision, problem)
-    trail.verdicts.append(
-        outbox.Verdict(
-            contact_id=row.contact_id,
-            message_id=row.id,
-            step=0,
-            channel=channel,
-            verdict=decision.verdict.value,
-            reason=decision.reason,
-            hold_until=decision.hold_until,
-            inputs=decision.inputs,
-        )
-    )
     if rendered is not None:
-        if doubtful and not _same_request(row, contact, senders[row.channel], now):
+        sender = senders[row.channel]
+        if doubtful and not _same_request(row, contact, sender, now):
             return await _rest(session, row, claim_token, unknown_deadline, now)
-        return await _claim(session, row, contact, rendered, senders[row.channel], claim_token, now)
+        limited = await _limit(session, row, facts, sender, room)
+        if isinstance(limited, SingleTurn):
+            return limited
+        if isinstance(limited, _Limits):
+            trail.verdicts.append(_verdict(row, decision))
+            return await _claim(session, row, contact, rendered, sender, claim_token, now, limited)
+        decision = limited
+    trail.verdicts.append(_verdict(row, decision))
     if decision.verdict is Verdict.HOLD:
         return SingleTurn(outcome="held", channel=channel, reason=decision.reason, hold_until=decision.hold_until)
     if doubtful:  # perhaps it has left: there is no other channel
@@ -148,6 +164,53 @@ async def _try(
         session, row.id, MessageStatus.SKIPPED, [MessageStatus.QUEUED], code=decision.reason, detail=detail
     )
     return None
+
+
+def _verdict(row: Message, decision: Decision) -> outbox.Verdict:
+    return outbox.Verdict(
+        contact_id=row.contact_id,
+        message_id=row.id,
+        step=0,
+        channel=row.channel.value,
+        verdict=decision.verdict.value,
+        reason=decision.reason,
+        hold_until=decision.hold_until,
+        inputs=decision.inputs,
+    )
+
+
+async def _limit(
+    session: AsyncSession, row: Message, facts: GateFacts, sender: Sender, room: Room
+) -> "_Limits | Decision | SingleTurn":
+    """What the limits leave to the message, or the gate's word when one holds it; a turn when there is no room."""
+    trouble = (await sender_troubles.still_open(session, row.tenant_id)).get(sender.settings_id)
+    probe = trouble is not None and await sender_troubles.may_probe(session, trouble.id)
+    if trouble is not None and not probe:
+        until = facts.now + LOOK_AGAIN
+        return SingleTurn(outcome="held", channel=row.channel.value, reason=REFUSED, hold_until=until, trouble=trouble)
+    pauses = await rooms.pauses_of(session, [sender], room)
+    permits = [] if pauses else room.take(sender, 1)
+    if permits is not None and not permits:
+        until = facts.now + (pauses.get(sender.settings_id) or room.return_in(sender))
+        return SingleTurn(
+            outcome="retry", channel=row.channel.value, reason="sender_limit", hold_until=until, short=sender
+        )
+    senders = {sender.channel: sender}
+    allowance = await quotas.take(session, senders, {sender.channel: 1}, facts.now)
+    if allowance is not None and not allowance.counts[sender.channel]:
+        return decide(replace(facts, quota_until=allowance.until))
+    paced = {row.contact_id: sender} if sender.recipient_interval else {}
+    turns, busy = await pairs.take(session, row.tenant_id, paced)
+    if busy:
+        if allowance is not None:
+            await quotas.give_back(session, sender, allowance.day, 1)
+        return decide(replace(facts, pair_free_at=busy[row.contact_id]))
+    return _Limits(
+        permit=permits[0] if permits else None,
+        pair=turns.get(row.contact_id),
+        counted_on=allowance.day if allowance else None,
+        probe=probe,
+    )
 
 
 async def _rest(
@@ -177,18 +240,8 @@ async def _claim(
     sender: Sender,
     claim_token: UUID,
     now: datetime,
+    limits: "_Limits",
 ) -> SingleTurn:
-    trouble = (await sender_troubles.still_open(session, row.tenant_id)).get(sender.settings_id)
-    probe = trouble is not None and await sender_troubles.may_probe(session, trouble.id)
-    if trouble is not None and not probe:
-        until = now + LOOK_AGAIN
-        return SingleTurn(outcome="held", channel=row.channel.value, reason=REFUSED, hold_until=until, trouble=trouble)
-    lease = await rate_buckets.lease(
-        session, tenant_id=row.tenant_id, settings_id=sender.settings_id, per_second=sender.per_second, want=1
-    )
-    if not lease.granted:
-        until = now + max(lease.wait, timedelta(milliseconds=50))
-        return SingleTurn(outcome="retry", channel=row.channel.value, reason="sender_limit", hold_until=until)
     repeat_until = now + sender.repeat_for if sender.repeat_for else None
     frozen = frozen_request(rendered) if repeat_until else None
     if row.frozen_json and _same_request(row, contact, sender, now):
@@ -227,7 +280,10 @@ async def _claim(
         attempts=attempts,
         repeat_until=repeat_until,
         doubtful=row.status is not MessageStatus.QUEUED,
-        probe=probe,
+        probe=limits.probe,
+        permit=limits.permit,
+        pair=limits.pair,
+        counted_on=limits.counted_on,
     )
     return SingleTurn(outcome="sending", outgoing=outgoing, channel=row.channel.value)
 

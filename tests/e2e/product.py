@@ -122,7 +122,7 @@ class Product:
                     "provider": provider,
                     "name": channel,
                     "credentials": credentials,
-                    "limits": {"messages_per_second": per_second},
+                    "limits": {"messages_per_second": per_second, "seconds_per_recipient": 0},
                     "is_default": True,
                 },
             )

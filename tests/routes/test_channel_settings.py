@@ -37,7 +37,8 @@ class TestAdd:
     async def test_camel_case_credentials_are_understood(self, api: Api) -> None:
         camel = {"accountSid": "AC1", "authToken": "0123456789abcdef", "fromNumber": "+351910000000"}
         made = await add_sender(api, {**TWILIO, "credentials": camel, "limits": {"messagesPerSecond": 3}})
-        assert made["limits"] == {"messages_per_second": 3.0}
+        limits = {"messages_per_second": 3.0, "messages_per_day": None, "seconds_per_recipient": None}
+        assert made["limits"] == limits
 
     @pytest.mark.parametrize(
         ("changes", "expected"),

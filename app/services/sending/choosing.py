@@ -1,7 +1,7 @@
 """Which channel a recipient is written to: each in the step's order is asked at the gate, until one may send."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from app.domain.zones import contact_zones
 from app.errors import InvalidInput
 from app.repositories import outbox
 from app.repositories.outbox import Candidate
+from app.services.limits import Permit
 from app.services.senders import Sender
 from app.services.sending.campaign import LaunchedCampaign, Step
 from app.services.sending.rendering import (
@@ -41,6 +42,7 @@ class Choice:
     repeated: UUID | None = None  # a message that may have left, and is to be claimed once more or given up
     channel: str = ""
     probe: bool = False  # finds out whether a refused sender was mended
+    permit: Permit | None = None  # where the sender has a limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +101,22 @@ class Chooser:
         if outbox.REPEATABLE in attempts.values():
             return tuple(channel for channel in self.step.channels if attempts.get(channel) == outbox.REPEATABLE)
         return self.step.channels
+
+    def hold(
+        self,
+        choice: Choice,
+        row: Candidate,
+        *,
+        quota_until: datetime | None = None,
+        pair_free_at: datetime | None = None,
+    ) -> None:
+        """The message may not leave yet after all: a limit was found that is only known once it is claimed."""
+        channel, lang = Channel(choice.channel), row.lang or self.campaign.tenant_lang
+        facts = replace(self._facts(row, channel, lang), quota_until=quota_until, pair_free_at=pair_free_at)
+        decision = decide(facts)
+        choice.verdicts[-1] = self._verdict(row, channel, decision, None)
+        choice.standing = _held(row, decision)
+        choice.claim = choice.rendered = choice.repeated = None
 
     def _ask(self, row: Candidate, channel: Channel, message_id: UUID) -> tuple[Decision, Rendered | None]:
         """The gate's word, and the message when it may leave."""

@@ -1,8 +1,9 @@
 """Claim what may leave now, within what the senders have room for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import OutboundMessage
 from app.domain.status import CampaignStatus, Channel, MessageType
-from app.domain.template import Rendered
-from app.repositories import outbox, rate_buckets
+from app.repositories import outbox
 from app.repositories.outbox import Candidate
 from app.repositories.sender_troubles import Trouble
+from app.services.limits import Permit, Room
 from app.services.senders import Sender
+from app.services.sending import pairs, quotas, rooms
 from app.services.sending.campaign import LaunchedCampaign
 from app.services.sending.choosing import Choice, Chooser
 from app.services.sending.troubles import hold_back
@@ -35,15 +37,20 @@ class Outgoing:
     repeat_until: datetime | None = None  # until then the provider knows the same request again
     doubtful: bool = False  # an earlier request may have been accepted
     probe: bool = False  # finds out whether a refused sender was mended
+    permit: Permit | None = None  # where the sender has a limit
+    pair: pairs.Turn | None = None  # where it has one per recipient
+    counted_on: date | None = None  # where it has a quota: the day it was counted on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """What one claim did. `examined` recipients were decided; nobody was left when it is 0 and `wait` is None."""
+    """What one claim did. `examined` recipients were decided; nobody was left when it is 0 and `wait` is None. `short`
+    is a channel whose sender had no room."""
 
     examined: int
     outgoing: list[Outgoing] = field(default_factory=list)
     wait: timedelta | None = None
+    short: Channel | None = None
     status: CampaignStatus = CampaignStatus.RUNNING
     standings: dict[UUID, outbox.Standing] = field(default_factory=dict)
     channels: dict[UUID, str] = field(default_factory=dict)
@@ -56,18 +63,23 @@ async def claim_chunk(
     candidates: Sequence[Candidate],
     *,
     claim_token: UUID,
+    room: Room,
     troubles: Mapping[UUID, Trouble] = NO_TROUBLES,
 ) -> Chunk:
-    """Decide each candidate, lease room from the senders and claim the messages that may leave now.
+    """Decide each candidate and claim the messages that may leave now, within the limits of their senders.
 
     Candidates for whom a sender has no room are left as they were; `wait` says when there is.
     """
     campaign, step = chooser.campaign, chooser.step
+    rows = {row.contact_id: row for row in candidates}
     choices = [chooser.choose(row) for row in candidates]
     trouble = None
     if troubles:
         trouble = await hold_back(session, candidates, choices, chooser.senders, troubles, chooser.now)
-    kept, wait = await _lease(session, campaign.tenant_id, choices, chooser.senders)
+    found = await rooms.assign(session, choices, chooser, room)
+    kept = found.kept
+    allowance = await _within_quotas(session, chooser, rows, kept)
+    turns = await _take_pairs(session, chooser, rows, kept)
     owned = await outbox.claim(
         session,
         [choice.claim for choice in kept if choice.claim],
@@ -78,6 +90,9 @@ async def claim_chunk(
         template_id=step.template_id,
         claim_token=claim_token,
     )
+    claimed = [choice for choice in kept if choice.claim and choice.rendered and choice.claim.id in owned]
+    if allowance is not None:
+        await _give_back(session, chooser.senders, allowance, claimed)
     await outbox.abandon(session, [choice.stale for choice in kept if choice.stale], claim_token)
     await outbox.give_up(
         session, [choice.repeated for choice in kept if choice.repeated and choice.repeated not in owned]
@@ -90,11 +105,11 @@ async def claim_chunk(
     return Chunk(
         examined=len(kept),
         outgoing=[
-            _outgoing(campaign, choice, choice.claim, choice.rendered, chooser.senders, owned[choice.claim.id])
-            for choice in kept
-            if choice.claim and choice.rendered and choice.claim.id in owned
+            _outgoing(campaign, choice, chooser.senders, owned, turns, allowance.day if allowance else None)
+            for choice in claimed
         ],
-        wait=wait,
+        wait=found.wait,
+        short=found.short,
         status=chooser.status,
         standings={choice.standing.contact_id: choice.standing for choice in kept},
         channels={choice.standing.contact_id: choice.channel for choice in kept},
@@ -102,15 +117,62 @@ async def claim_chunk(
     )
 
 
+async def _within_quotas(
+    session: AsyncSession, chooser: Chooser, rows: Mapping[UUID, Candidate], choices: Sequence[Choice]
+) -> quotas.Allowance | None:
+    """Count the messages of this day; those that no quota is left for are held until the next."""
+    wanted = Counter(Channel(choice.claim.channel) for choice in choices if choice.claim)
+    allowance = await quotas.take(session, chooser.senders, wanted, chooser.now)
+    if allowance is None:
+        return None
+    left = dict(allowance.counts)
+    for choice in choices:
+        if choice.claim is None or (channel := Channel(choice.claim.channel)) not in left:
+            continue
+        if left[channel]:
+            left[channel] -= 1
+        else:
+            chooser.hold(choice, rows[choice.standing.contact_id], quota_until=allowance.until)
+    return allowance
+
+
+async def _give_back(
+    session: AsyncSession, senders: Mapping[Channel, Sender], allowance: quotas.Allowance, claimed: Sequence[Choice]
+) -> None:
+    """What was counted and yet not claimed: another attempt was faster, or the recipient has to wait."""
+    used = Counter(choice.channel for choice in claimed)
+    for sender in quotas.limited(senders[channel] for channel in allowance.counts):
+        unused = allowance.counts[sender.channel] - used[sender.channel.value]
+        await quotas.give_back(session, sender, allowance.day, unused)
+
+
+async def _take_pairs(
+    session: AsyncSession, chooser: Chooser, rows: Mapping[UUID, Candidate], choices: Sequence[Choice]
+) -> Mapping[UUID, pairs.Turn]:
+    """Take the pair of sender and recipient; those who were written to a moment ago are held until it is free."""
+    wanted = {
+        choice.claim.contact_id: chooser.senders[Channel(choice.claim.channel)] for choice in choices if choice.claim
+    }
+    turns, busy = await pairs.take(session, chooser.campaign.tenant_id, wanted)
+    for choice in choices if busy else ():
+        if choice.claim and choice.claim.contact_id in busy:
+            contact_id = choice.claim.contact_id
+            chooser.hold(choice, rows[contact_id], pair_free_at=busy[contact_id])
+    return turns
+
+
 def _outgoing(
     campaign: LaunchedCampaign,
     choice: Choice,
-    claim: outbox.Claim,
-    rendered: Rendered,
     senders: Mapping[Channel, Sender],
-    owned: Row[Any],
+    rows: Mapping[UUID, Row[Any]],
+    turns: Mapping[UUID, pairs.Turn],
+    counted_on: date | None,
 ) -> Outgoing:
-    sender = senders[Channel(claim.channel)]
+    claim, rendered = choice.claim, choice.rendered
+    assert claim is not None
+    assert rendered is not None
+    sender, owned = senders[Channel(claim.channel)], rows[claim.id]
     message = OutboundMessage(
         reference=claim.id,
         tenant_id=campaign.tenant_id,
@@ -130,36 +192,7 @@ def _outgoing(
         repeat_until=owned.repeat_until,
         doubtful=owned.doubtful,
         probe=choice.probe,
+        permit=choice.permit,
+        pair=turns.get(claim.contact_id),
+        counted_on=counted_on,
     )
-
-
-async def _lease(
-    session: AsyncSession, tenant_id: UUID, choices: list[Choice], senders: Mapping[Channel, Sender]
-) -> tuple[list[Choice], timedelta | None]:
-    """The choices for which there is room, in order, and how long the first of the others has to wait."""
-    wanted: dict[str, int] = {}
-    for choice in choices:
-        if choice.claim:
-            wanted[choice.claim.channel] = wanted.get(choice.claim.channel, 0) + 1
-    room: dict[str, int] = {}
-    wait: timedelta | None = None
-    for channel, want in sorted(wanted.items()):  # one order for all, or two leases of two channels wait in a circle
-        sender = senders[Channel(channel)]
-        lease = await rate_buckets.lease(
-            session,
-            tenant_id=tenant_id,
-            settings_id=sender.settings_id,
-            per_second=sender.per_second,
-            want=want,
-        )
-        room[channel] = lease.granted
-        if lease.granted < want:
-            wait = lease.wait if wait is None else min(wait, lease.wait)
-    kept = []
-    for choice in choices:
-        if choice.claim:
-            if room[choice.claim.channel] == 0:
-                continue
-            room[choice.claim.channel] -= 1
-        kept.append(choice)
-    return kept, wait

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import uniform
+from time import monotonic
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,6 +20,7 @@ from app.errors import (
     SendError,
 )
 from app.repositories import outbox, rate_buckets, sender_troubles
+from app.services.sending import quotas
 from app.services.sending.campaign import LaunchedCampaign, Step
 from app.services.sending.claiming import Outgoing
 
@@ -63,7 +65,7 @@ async def record(
                 outcome.trouble = result
     await note_troubles(session, results)
     await outbox.mark_sent(session, accepted, [contacts[id] for id in accepted])
-    written = await outbox.mark_not_sent(session, refused, claim_token)
+    written = await record_refused(session, [outgoing for outgoing, _ in results], refused, claim_token, now)
     again: dict[UUID, datetime | None] = {}
     for item in refused:
         if item.id not in written:
@@ -83,6 +85,33 @@ async def record(
     return outcome
 
 
+async def record_refused(
+    session: AsyncSession,
+    outgoings: Sequence[Outgoing],
+    refused: Sequence[outbox.NotSent],
+    claim_token: UUID,
+    now: datetime,
+) -> set[UUID]:
+    """Write down what did not leave; the ids written. What will be claimed again is counted again then, and its pair is
+    free until the provider's word."""
+    again = {item.id: item for item in refused if item.status is MessageStatus.QUEUED}
+    back = [outgoing for outgoing in outgoings if outgoing.id in again]
+    days = {outgoing.counted_on for outgoing in back if outgoing.counted_on}
+    for day in sorted(days):
+        await quotas.lock(session, {item.sender.settings_id: item.sender for item in back}.values(), day)
+    written = await outbox.mark_not_sent(session, refused, claim_token)
+    free_ats = {}
+    for outgoing in back:
+        if outgoing.id not in written:
+            continue
+        if outgoing.counted_on is not None:
+            await quotas.give_back(session, outgoing.sender, outgoing.counted_on, 1)
+        if outgoing.pair is not None and monotonic() < outgoing.pair.taken_until:
+            free_ats[outgoing.contact_id] = again[outgoing.id].next_at or now
+    await outbox.pace_pairs(session, free_ats)
+    return written
+
+
 async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendError) -> None:
     """What an answer means beyond its message: a limit slows the whole sender, a dead address is not used again."""
     if isinstance(error, RateLimited) and not error.recipient_only:
@@ -90,7 +119,7 @@ async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendErro
             session,
             tenant_id=outgoing.sender.tenant_id,
             settings_id=outgoing.sender.settings_id,
-            length=error.retry_after or timedelta(seconds=1),
+            length=error.pause,
         )
     if isinstance(error, MessageRejected) and error.suppress:
         await outbox.suppress(
