@@ -43,10 +43,14 @@ bench: .venv/.runtime  ## measure everything; or ROWS=launch,arming N=5000 ROUND
 	$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(OUT),--out $(OUT))
 
+chaos: .venv/.dev  ## break everything in turn under campaigns, for MINUTES=10; SEED= FAULT= repeat one; OUT=DIR
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FAULT),--fault $(FAULT)) $(if $(CONTACTS),--contacts $(CONTACTS)) --out $(or $(OUT),.relay/chaos)
+
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-.PHONY: help demo up api worker migrate test check bench lock
+.PHONY: help demo up api worker migrate test check bench chaos lock
