@@ -2,9 +2,13 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from liquid.exceptions import LiquidError
 
 from app.domain.status import Channel, MessageType
 from app.domain.template import CompiledTemplate, MissingVariable, compile_template, preview
+from app.domain.template.liquid import SANDBOX, _filled, _plain
 from app.errors import InvalidInput
 
 CORE: dict[str, Any] = {
@@ -152,6 +156,31 @@ class TestSandbox:
     def test_python_is_out_of_reach(self) -> None:
         text = "-{{ contact.attributes.__class__ }}{{ contact.tags.__len__ }}{{ contact.first_name.upper }}-"
         assert body(text).render(Channel.SMS, "", CONTEXT).content == {"body": "--"}
+
+
+NAMES = st.sampled_from(["contact", "first_name", "size", "first", "last", "x", "empty", "true", "nil"])
+VALUES = st.recursive(
+    st.text(max_size=5) | st.integers() | st.booleans() | st.none() | st.lists(st.text(max_size=2), max_size=2),
+    lambda inner: st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=8,
+)
+PIECES = st.text("a {}%-\n", max_size=4) | st.lists(NAMES, min_size=1, max_size=3).map(
+    lambda names: "{{ " + ".".join(names) + " }}"
+)
+
+
+class TestPlainNames:
+    @settings(suppress_health_check=[HealthCheck.filter_too_much])
+    @given(source=st.lists(PIECES, max_size=4).map("".join), context=st.dictionaries(NAMES, VALUES, max_size=4))
+    def test_they_are_filled_in_as_the_interpreter_does(self, source: str, context: dict[str, Any]) -> None:
+        try:
+            template = SANDBOX.from_string(source)
+            expected = template.render(context)
+        except LiquidError:
+            assume(False)
+        plain = _plain(source)
+        assume(plain is not None and _filled(plain, context) is not None)
+        assert _filled(plain, context) == expected
 
 
 class TestRender:

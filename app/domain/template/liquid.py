@@ -1,5 +1,6 @@
 """Liquid, sandboxed: no includes, bounded loops, output and filter arguments, and only names that exist."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -17,6 +18,9 @@ FORBIDDEN_TAGS = ("include", "render")  # there is nothing to include
 MAX_SOURCE = 32_768  # characters of one block
 MAX_ARGUMENT = 5_000  # characters or items: two of them multiplied (replace, join) still fit in memory
 MAX_BITS = 256  # of an integer
+MAX_PLAIN = 1_000  # characters of a value that is filled in without the interpreter, which watches over the output
+LITERALS = frozenset({"true", "false", "nil", "null", "empty", "blank"})
+PLAIN_NAME = re.compile(r"\{\{[ ]*([a-zA-Z_][a-zA-Z0-9_]*(?:\.[a-zA-Z_][a-zA-Z0-9_]*)*)[ ]*\}\}")
 # what filters of the library raise on arguments they did not expect, beside LiquidError
 FILTER_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, OSError)
 
@@ -61,17 +65,20 @@ SANDBOX = Sandbox()
 class Text:
     """One parsed block. `names` are the variables it reads, with their paths (`contact.first_name`)."""
 
-    __slots__ = ("_constant", "_template", "names", "pointer", "source")
+    __slots__ = ("_constant", "_plain", "_template", "names", "pointer", "source")
 
     def __init__(self, source: str, pointer: str, template: BoundTemplate | None, names: tuple[str, ...]) -> None:
         self.source, self.pointer, self.names = source, pointer, names
         self._template = template
         self._constant = source if template is None else ""
+        self._plain = _plain(source) if template is not None else None
 
     def render(self, context: Mapping[str, Any]) -> str:
         """Raises InvalidInput when a filter refuses its values or a limit is reached."""
         if self._template is None:
             return self._constant
+        if self._plain is not None and (text := _filled(self._plain, context)) is not None:
+            return text
         try:
             return self._template.render(context)
         except LiquidError as error:
@@ -79,6 +86,33 @@ class Text:
         except FILTER_ERRORS as error:
             detail = f"The template cannot be rendered: {error}."
         raise InvalidInput.at(self.pointer, detail)
+
+
+def _plain(source: str) -> tuple[str | tuple[str, ...], ...] | None:
+    """Text and paths by turns, when the source has nothing but text and plain names; else None."""
+    pieces = PLAIN_NAME.split(source)
+    if any(mark in text for text in pieces[::2] for mark in ("{{", "{%", "}}", "%}")):
+        return None
+    paths = [tuple(name.split(".")) for name in pieces[1::2]]
+    if any(path[0] in LITERALS for path in paths):
+        return None
+    return tuple(paths[place // 2] if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+def _filled(plain: tuple[str | tuple[str, ...], ...], context: Mapping[str, Any]) -> str | None:
+    """What the interpreter would make of it, in a tenth of the time; None where a name is no text, which is for it."""
+    parts: list[str] = []
+    for piece in plain:
+        if isinstance(piece, str):
+            parts.append(piece)
+            continue
+        value: Any = context
+        for name in piece:
+            value = value.get(name) if isinstance(value, dict) else None
+        if type(value) is not str or len(value) > MAX_PLAIN:
+            return None
+        parts.append(value)
+    return "".join(parts)
 
 
 def parse_text(source: str, pointer: str, declared: frozenset[str], problems: Problems) -> Text:
