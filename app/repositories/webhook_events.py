@@ -36,7 +36,7 @@ _TAKE = text(
     LIMIT :size FOR UPDATE SKIP LOCKED
     """
 )
-_DONE = text("UPDATE webhook_events SET processed_at = now(), error = '' WHERE id = ANY(:ids)")
+_DONE = text("UPDATE webhook_events SET processed_at = clock_timestamp(), error = '' WHERE id = ANY(:ids)")
 _AGAIN = text(
     """
     UPDATE webhook_events e
