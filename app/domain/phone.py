@@ -6,6 +6,7 @@ the numbering plan of its country is taken as it is, which is what the library w
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat
@@ -14,8 +15,20 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 CALLING_CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+_CODES = {str(code): code for code in CALLING_CODES}
 NO_COUNTRY = "001"  # the library's region for satellite phones and other numbers of no country
-KINDS = ("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number", "pager", "uan")
+KINDS = (
+    "fixed_line",
+    "mobile",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
 
 
 def normalize_phone(raw: str, default_region: str) -> str:
@@ -29,10 +42,15 @@ def normalize_phone(raw: str, default_region: str) -> str:
 
 def phone_country(e164: str) -> str:
     """ISO 3166-1 alpha-2 of the number, or empty when it belongs to no country."""
-    regions = CALLING_CODES.get(_calling_code(e164), ())
-    if len(regions) == 1:
-        return "" if regions[0] == NO_COUNTRY else regions[0]
-    return _country_of(e164) if regions else ""
+    code = _calling_code(e164)
+    regions = CALLING_CODES.get(code, ())
+    if len(regions) < 2:
+        return regions[0] if regions and regions[0] != NO_COUNTRY else ""
+    digits = e164[1 + len(str(code)) :]
+    prefix, plans = _numbering(code)
+    if prefix is not None and prefix.match(digits):
+        return _country_of(e164)
+    return next((plan.region for plan in plans if plan.is_home_of(digits)), "") or _country_of(e164)
 
 
 def phone_zones(e164: str) -> tuple[str, ...]:
@@ -58,6 +76,21 @@ def _parse(text: str, default_region: str) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
+class _Plan(NamedTuple):
+    """The numbers of one region. `leading` tells them apart from other regions of its code, where it is known."""
+
+    region: str
+    lengths: frozenset[int]
+    numbers: re.Pattern[str]
+    leading: re.Pattern[str] | None
+
+    def has(self, digits: str) -> bool:
+        return len(digits) in self.lengths and self.numbers.fullmatch(digits) is not None
+
+    def is_home_of(self, digits: str) -> bool:
+        return self.leading.match(digits) is not None if self.leading else self.has(digits)
+
+
 def _is_plain(text: str) -> bool:
     """Whether `text` is E.164 of a plan that needs no rewriting; False only means: ask the library."""
     if E164.fullmatch(text) is None:
@@ -67,21 +100,20 @@ def _is_plain(text: str) -> bool:
     prefix, plans = _numbering(code)
     if prefix is not None and prefix.match(digits):
         return False
-    return any(len(digits) in lengths and plan.fullmatch(digits) for lengths, plan in plans)
+    for plan in plans:
+        if plan.has(digits):
+            return True
+    return False
 
 
 def _calling_code(e164: str) -> int:
     """Country calling codes are prefix-free: at most one of the three lengths is one. 0 when none is."""
-    for length in (1, 2, 3):
-        head = e164[1 : 1 + length]
-        if head.isdecimal() and int(head) in CALLING_CODES:
-            return int(head)
-    return 0
+    return _CODES.get(e164[1:2]) or _CODES.get(e164[1:3]) or _CODES.get(e164[1:4]) or 0
 
 
 @lru_cache(maxsize=512)
-def _numbering(code: int) -> tuple[re.Pattern[str] | None, tuple[tuple[frozenset[int], re.Pattern[str]], ...]]:
-    """The prefix that people dial at home and may leave in, and per region the lengths and all kinds of numbers."""
+def _numbering(code: int) -> tuple[re.Pattern[str] | None, tuple[_Plan, ...]]:
+    """The prefix that people dial at home and may leave in, and the plan of each region."""
     prefix: re.Pattern[str] | None = None
     plans = []
     for region in CALLING_CODES.get(code, ()):
@@ -98,8 +130,9 @@ def _numbering(code: int) -> tuple[re.Pattern[str] | None, tuple[tuple[frozenset
         patterns = [kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern]
         if patterns:
             either = "|".join(f"(?:{pattern})" for pattern in patterns)
-            plan = re.compile(f"(?={meta.general_desc.national_number_pattern or ''}$)(?:{either})")
-            plans.append((frozenset(meta.general_desc.possible_length), plan))
+            numbers = re.compile(f"(?={meta.general_desc.national_number_pattern or ''}$)(?:{either})")
+            leading = re.compile(meta.leading_digits) if meta.leading_digits else None
+            plans.append(_Plan(region, frozenset(meta.general_desc.possible_length), numbers, leading))
     return prefix, tuple(plans)
 
 

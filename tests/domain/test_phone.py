@@ -1,10 +1,14 @@
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.phone import normalize_phone, phone_country, phone_zones
 
+SHARING_REGIONS = [
+    region for regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.values() if len(regions) > 1 for region in regions
+]
+KINDS = [phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE]
 CODES = [code for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE if code < 800]
 
 
@@ -84,6 +88,24 @@ class TestPhoneCountry:
     )
     def test_names_the_country(self, e164: str, country: str) -> None:
         assert phone_country(e164) == country
+
+    @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+    def test_the_example_number_of_a_region_is_of_it(self, region: str) -> None:
+        example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        if example is not None:
+            e164 = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+            assert phone_country(e164) == phonenumbers.region_code_for_number(example)
+
+    @given(st.sampled_from(SHARING_REGIONS), st.sampled_from(KINDS), st.integers(3, 7), st.integers(0, 10**7 - 1))
+    def test_the_short_way_answers_as_the_library_does(self, region: str, kind: int, kept: int, rest: int) -> None:
+        """Numbers that begin as the region's example does."""
+        example = phonenumbers.example_number_for_type(region, kind)
+        assume(example is not None)
+        plain = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        begin = len(str(example.country_code)) + 1 + kept
+        e164 = plain[:begin] + f"{rest:07}"[: max(len(plain) - begin, 0)]
+        expected = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+        assert phone_country(e164) == (expected or "")
 
 
 class TestPhoneZones:
