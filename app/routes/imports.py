@@ -46,7 +46,7 @@ from app.services import imports
 router = APIRouter(prefix="/v1/contacts", tags=["Imports"])
 
 REJECTED_SHOWN = 20
-VERDICTS_AT_ONCE = 5_000
+VERDICTS_AT_ONCE = 4_000  # a batch of an import, whose verdicts are kept together
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FILE = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
