@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 APP_SECRET, AUTH_TOKEN, VERIFY_TOKEN = "meta-app-secret-demo", "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "let-me-in"
+RESEND_SECRET = "whsec_" + base64.b64encode(b"resend-webhook-secret-01").decode()
 SENDGRID_KEY = ec.derive_private_key(123_456_789, ec.SECP256R1())
 SENDGRID_PUBLIC_KEY = base64.b64encode(
     SENDGRID_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -43,6 +45,10 @@ def sendgrid_credentials(**changes: str) -> dict[str, str]:
         "webhook_public_key": SENDGRID_PUBLIC_KEY,
         **changes,
     }
+
+
+def resend_credentials(**changes: str) -> dict[str, str]:
+    return {"api_key": "re_key", "from_email": "shop@example.com", "webhook_secret": RESEND_SECRET, **changes}
 
 
 @dataclass(frozen=True)
@@ -178,5 +184,32 @@ def sendgrid_raw(settings_id: UUID | str, body: bytes) -> Post:
         "content-type": "application/json",
         "x-twilio-email-event-webhook-signature": base64.b64encode(signature).decode(),
         "x-twilio-email-event-webhook-timestamp": timestamp,
+    }
+    return Post(f"/v1/webhooks/email/{settings_id}".rstrip("/"), body, headers)
+
+
+def resend_event(type: str, email: str, *, message_id: UUID | str, settings_id: UUID, **changes: Any) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat()
+    data = {
+        "email_id": str(uuid4()),
+        "created_at": now,
+        "from": "shop@example.com",
+        "to": [email],
+        "subject": "March",
+        "tags": {"message_id": str(message_id), "settings_id": str(settings_id)},
+        **changes,
+    }
+    return {"type": type, "created_at": now, "data": data}
+
+
+def resend_post(settings_id: UUID | str, event: dict[str, Any], *, id: str = "", age_seconds: int = 0) -> Post:
+    body, id, timestamp = orjson.dumps(event), id or f"msg_{uuid4().hex}", str(int(time.time()) - age_seconds)
+    key = base64.b64decode(RESEND_SECRET.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    headers = {
+        "content-type": "application/json",
+        "svix-id": id,
+        "svix-timestamp": timestamp,
+        "svix-signature": f"v1,{base64.b64encode(digest).decode()}",
     }
     return Post(f"/v1/webhooks/email/{settings_id}".rstrip("/"), body, headers)

@@ -102,7 +102,8 @@ async def receive_whatsapp(request: Request) -> Response:
 
 
 async def receive_email(request: Request) -> Response:
-    """SendGrid's event webhook, signed with the key of its signed event webhook.
+    """SendGrid's event webhook, signed with the key of its signed event webhook, and Resend's webhook, signed with its
+    secret.
 
     Without an id in the address the `settings_id` that every message carries says whose each event is.
     """

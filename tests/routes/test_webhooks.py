@@ -58,6 +58,9 @@ class Endpoint:
     async def sendgrid(self) -> ChannelSetting:
         return await self.sender(Channel.EMAIL, "sendgrid", providers.sendgrid_credentials())
 
+    async def resend(self) -> ChannelSetting:
+        return await self.sender(Channel.EMAIL, "resend", providers.resend_credentials())
+
     async def post(self, post: Post) -> httpx.Response:
         return await self.http.post(post.path, content=post.body, headers=post.headers)
 
@@ -353,6 +356,29 @@ class TestReceiveEmail:
         post = providers.sendgrid_post(setting.id, event)
         answer = await endpoint.post(Post(post.path, post.body.strip(), post.headers))
         assert answer.status_code == 401
+        assert await endpoint.stored() == []
+
+
+class TestReceiveEmailFromResend:
+    async def test_a_delivery_tried_again_is_stored_once(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.resend()
+        event = providers.resend_event("email.delivered", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
+        for age_seconds in (5, 0):
+            post = providers.resend_post(setting.id, event, id="msg_1", age_seconds=age_seconds)
+            assert (await endpoint.post(post)).status_code == 200
+        assert [event.kind for event in await endpoint.stored()] == ["delivered"]
+
+    async def test_without_an_id_its_tags_name_the_setting(self, endpoint: Endpoint) -> None:
+        await endpoint.sendgrid()
+        setting = await endpoint.resend()
+        event = providers.resend_event("email.opened", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
+        assert (await endpoint.post(providers.resend_post("", event))).status_code == 200
+        assert [event.settings_id for event in await endpoint.stored()] == [setting.id]
+
+    async def test_a_replay_is_refused(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.resend()
+        event = providers.resend_event("email.opened", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
+        assert (await endpoint.post(providers.resend_post(setting.id, event, age_seconds=600))).status_code == 401
         assert await endpoint.stored() == []
 
 
