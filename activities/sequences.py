@@ -1,6 +1,8 @@
 """What a contact's sequence has done: send a step, and note its end."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from temporalio import activity
 
@@ -47,14 +49,26 @@ class SequenceActivities:
                     short = turn.chunk.short
                     continue
                 if not turn.recorded.failed:  # a refused channel is followed by the next one, at once
-                    return _result(input, turn)
+                    return await self._ended(input, _result(input, turn))
+
+    async def _ended(self, input: SendStep, result: SendStepResult) -> SendStepResult:
+        """What ends the sequence is noted at once: an activity of its own for that is a third of a wave's work."""
+        comes_again = result.hold_until is not None or result.outcome == "paused"
+        if comes_again or not (input.last or result.outcome == "stopped"):
+            return result
+        reason = result.reason if result.outcome == "stopped" else ""
+        await self._note_end(input.tenant_id, input.campaign_id, input.contact_id, reason)
+        return replace(result, ended=True)
 
     @activity.defn
     async def end_sequence(self, input: SequenceEnded) -> None:
         """Note that the sequence is over, and why if it was stopped."""
-        stopped = input.reason if input.reason in {reason.value for reason in StopReason} else ""
-        async with self.sessions.begin(input.tenant_id) as session:
-            await audience.mark_ended(session, input.campaign_id, [input.contact_id], stopped)
+        await self._note_end(input.tenant_id, input.campaign_id, input.contact_id, input.reason)
+
+    async def _note_end(self, tenant_id: UUID, campaign_id: UUID, contact_id: UUID, reason: str) -> None:
+        stopped = reason if reason in {reason.value for reason in StopReason} else ""
+        async with self.sessions.begin(tenant_id) as session:
+            await audience.mark_ended(session, campaign_id, [contact_id], stopped)
 
 
 def _standstill(input: SendStep, standstill: Standstill) -> SendStepResult:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.options import DATABASE, SEND, described, standing_still
 
 EXHAUSTED = "exhausted"
+END_WITH_STEP = "end-with-step"
 # A resume signals what it finds held; this catches a sequence it could not find.
 LONGEST_PAUSE = timedelta(hours=6)
 
@@ -33,7 +34,7 @@ class SequenceWorkflow:
     """
 
     def __init__(self) -> None:
-        self.stop_reason = ""
+        self.stop_reason = self.ended = ""  # `ended` is what was noted already
         self.failed_steps: list[int] = []
         self.resumed = False
 
@@ -79,18 +80,20 @@ class SequenceWorkflow:
         await self._serve_failures(input)
         ended = self.stop_reason or EXHAUSTED
         self._show(f"Ended: {ended}.")
-        await workflow.execute_activity_method(
-            SequenceActivities.end_sequence,
-            SequenceEnded(
-                tenant_id=input.tenant_id, campaign_id=input.campaign_id, contact_id=input.contact_id, reason=ended
-            ),
-            **DATABASE,
-        )
+        if self.ended != ended:
+            await workflow.execute_activity_method(
+                SequenceActivities.end_sequence,
+                SequenceEnded(
+                    tenant_id=input.tenant_id, campaign_id=input.campaign_id, contact_id=input.contact_id, reason=ended
+                ),
+                **DATABASE,
+            )
         return ended
 
     async def _send(self, input: SequenceInput, step: int) -> None:
         """Have the step sent; waits out holds, pauses and limits."""
         told = ""
+        last = workflow.patched(END_WITH_STEP) and all(step >= other.position for other in input.steps)
         while not self.stop_reason:
             self.resumed = False
             if not told:
@@ -103,6 +106,7 @@ class SequenceWorkflow:
                     contact_id=input.contact_id,
                     step=step,
                     told=told,
+                    last=last,
                 ),
                 **described(SEND, f"Step {step}"),
             )
@@ -110,6 +114,7 @@ class SequenceWorkflow:
             self._show(f"Step {step}. {standing_still(result.words)}" if told else _words(step, result))
             if told:
                 continue
+            self.ended = _end_noted(result) if result.ended else ""
             if result.outcome == "stopped":
                 self.stop_reason = self.stop_reason or result.reason
             elif result.outcome == "paused":
@@ -129,6 +134,10 @@ class SequenceWorkflow:
 
     def _show(self, words: str) -> None:
         workflow.set_current_details(words)
+
+
+def _end_noted(result: SendStepResult) -> str:
+    return result.reason if result.outcome == "stopped" else EXHAUSTED
 
 
 def _words(step: int, result: SendStepResult) -> str:

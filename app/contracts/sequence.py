@@ -45,18 +45,21 @@ class DeliveryFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class SendStep:
+    """`last`: nothing follows this step, so its outcome ends the sequence."""
+
     tenant_id: UUID
     campaign_id: UUID
     contact_id: UUID
     step: int
     told: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendStepResult:
     """`outcome`: sent, unknown, held, paused, skipped, failed, retry or stopped. `hold_until` with held and retry;
     `reason` says why in the gate's word or the provider's. A sender that must be mended is told once, in `words`:
-    whoever gives its key back in `told` is not told again."""
+    whoever gives its key back in `told` is not told again. `ended`: the end of the sequence is noted with it."""
 
     outcome: str
     channel: str = ""
@@ -64,6 +67,7 @@ class SendStepResult:
     hold_until: datetime | None = None
     told: str = ""
     words: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
