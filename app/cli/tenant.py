@@ -67,6 +67,27 @@ def create_key(
 
 
 @tenant.command()
+def limit(
+    tenant: Annotated[str, typer.Option(help="Slug or id of the tenant.")],
+    messages_per_day: Annotated[
+        int | None, typer.Option(min=0, help="At most so many messages a day, in the tenant's time zone.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Set the tenant's quota of a day, or lift it by leaving it out; every worker keeps it within five seconds."""
+
+    async def work(sessions: Sessions) -> dict[str, str]:
+        async with sessions.system() as session:
+            owner = await find_tenant(session, tenant)
+        async with sessions.begin(owner.id) as session:
+            await tenants.limit(session, owner.id, per_day=messages_per_day)
+        shown = "none" if messages_per_day is None else str(messages_per_day)
+        return {"tenant_id": str(owner.id), "messages_per_day": shown}
+
+    _show(on_database(work), json)
+
+
+@tenant.command()
 def revoke_key(
     tenant: Annotated[str, typer.Option(help="Slug or id of the tenant.")],
     prefix: Annotated[str, typer.Option(help="The eight characters after rk_.")],
@@ -95,11 +116,18 @@ async def find_tenant(session: AsyncSession, reference: str) -> Tenant:
 def in_transaction(work: Work[T]) -> T:
     """Do `work` in one system transaction of the database of these settings."""
 
+    async def inside(sessions: Sessions) -> T:
+        async with sessions.system() as session:
+            return await work(session)
+
+    return on_database(inside)
+
+
+def on_database(work: Callable[[Sessions], Awaitable[T]]) -> T:
     async def inside(url: str) -> T:
         engine = create_engine(url, pool_size=1)
         try:
-            async with Sessions(engine).system() as session:
-                return await work(session)
+            return await work(Sessions(engine))
         finally:
             await engine.dispose()
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from uuid import UUID
 
 import phonenumbers
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,6 +43,18 @@ async def create(
         if await tenants.insert_if_free(session, values):
             return tenant
     raise InvalidInput.at("/name", f"Too many tenants are called {name!r}; choose another name.")
+
+
+async def limit(session: AsyncSession, tenant_id: UUID, *, per_day: int | None) -> Tenant:
+    """In the tenant's transaction: set how many messages it may send in a day of its time zone; None lifts that."""
+    tenant = await session.get_one(Tenant, tenant_id, with_for_update=True)
+    limits = {**tenant.settings_json.get("limits", {}), "messages_per_day": per_day}
+    tenant.settings_json = {
+        **tenant.settings_json,
+        "limits": {name: value for name, value in limits.items() if value is not None},
+    }
+    await session.flush()
+    return tenant
 
 
 def slugify(name: str) -> str:

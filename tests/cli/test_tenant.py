@@ -2,12 +2,13 @@ import json
 import os
 import subprocess
 import sys
+from uuid import UUID
 
 import pytest
 
 from app.db import Sessions
 from app.errors import Unauthenticated
-from app.models import Role
+from app.models import Role, Tenant
 from app.services.api_keys import ApiKeys
 
 
@@ -36,6 +37,16 @@ class TestCreate:
         done = relay("postgresql://relay@/relay?host=/nonexistent", "create", "--name", "x")
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
+
+
+class TestLimit:
+    async def test_a_quota_is_set_and_lifted(self, database_url: str, sessions: Sessions) -> None:
+        made = json.loads(relay(database_url, "create", "--name", "Quota", "--json").stdout)
+        for options, found in (("--messages-per-day", "500"), {"messages_per_day": 500}), ((), {}):
+            assert relay(database_url, "limit", "--tenant", made["slug"], *options).returncode == 0
+            async with sessions.begin(UUID(made["tenant_id"])) as session:
+                tenant = await session.get_one(Tenant, UUID(made["tenant_id"]))
+            assert tenant.settings_json == {"limits": found}
 
 
 class TestKeys:
