@@ -32,7 +32,7 @@ _MESSAGE_COUNTS = text(
 )
 _RECIPIENT_COUNTS = text(
     """
-    SELECT campaign_id, CASE WHEN state = 'skipped' THEN reason ELSE '' END AS skip_reason,
+    SELECT campaign_id, CASE WHEN state IN ('skipped', 'held') THEN reason ELSE '' END AS why,
            count(*) AS recipients,
            count(*) FILTER (WHERE state = 'pending') AS pending,
            count(*) FILTER (WHERE state = 'held') AS held,
@@ -43,7 +43,7 @@ _RECIPIENT_COUNTS = text(
            count(armed_at) AS armed
     FROM campaign_recipients
     WHERE tenant_id = :tenant_id AND campaign_id = ANY(:ids)
-    GROUP BY campaign_id, skip_reason
+    GROUP BY campaign_id, why
     ORDER BY campaign_id, recipients DESC
     """
 )
@@ -128,7 +128,7 @@ async def message_counts(session: AsyncSession, tenant_id: UUID, ids: Sequence[U
 
 
 async def recipient_counts(session: AsyncSession, tenant_id: UUID, ids: Sequence[UUID]) -> Sequence[Row[Any]]:
-    """Per campaign and reason of being skipped (empty for the others)."""
+    """Per campaign and reason of being skipped or held (empty for the others)."""
     return (await session.execute(_RECIPIENT_COUNTS, {"tenant_id": tenant_id, "ids": list(ids)})).all()
 
 

@@ -104,6 +104,7 @@ class CampaignRead(Reply):
     finished_at: datetime | None
     counts: Counts
     skipped_by_reason: dict[str, int]
+    held_by_reason: dict[str, int]
     by_channel: dict[Channel, MessageCounts]
     by_step: dict[str, MessageCounts] = Field(description="0 is the launch, 1 and on the follow-ups.")
     workflow_id: str
@@ -185,6 +186,7 @@ READ_EXAMPLE = {
     "finished_at": None,
     "counts": {**Counts(recipients=100, sent=90, delivered=80, read=40, failed=5, skipped=10, armed=90).model_dump()},
     "skipped_by_reason": {"no_consent": 10},
+    "held_by_reason": {},
     "by_channel": {"whatsapp": MessageCounts(sent=85, delivered=75, read=40, failed=5).model_dump()},
     "by_step": {"0": MessageCounts(sent=90, delivered=80, read=40, failed=5).model_dump()},
     "workflow_id": f"camp/{_ID}9/{_ID}4",

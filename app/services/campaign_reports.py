@@ -35,6 +35,7 @@ class _Sums:
     def __init__(self) -> None:
         self.counts: dict[str, int] = defaultdict(int)
         self.skipped_by_reason: dict[str, int] = {}
+        self.held_by_reason: dict[str, int] = {}
         self.by_channel: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.by_step: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
 
@@ -51,7 +52,9 @@ class _Sums:
             self.counts[name] += getattr(row, name)
         self.counts["queued"] += row.pending
         if row.skipped:
-            self.skipped_by_reason[row.skip_reason] = row.skipped
+            self.skipped_by_reason[row.why] = row.skipped
+        if row.held:
+            self.held_by_reason[row.why] = row.held
 
 
 async def show(
@@ -140,6 +143,7 @@ def _shown(campaign: Campaign, sums: _Sums, steps: list[CampaignStep], settings:
         finished_at=campaign.finished_at,
         counts=Counts(**sums.counts),
         skipped_by_reason=sums.skipped_by_reason,
+        held_by_reason=sums.held_by_reason,
         by_channel={Channel(name): MessageCounts(**counts) for name, counts in sums.by_channel.items()},
         by_step={name: MessageCounts(**counts) for name, counts in sums.by_step.items()},
         workflow_id=workflow_id,
