@@ -10,6 +10,7 @@ from uuid import UUID
 from loguru import logger
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client
 
 from app.demo import story
 from app.demo.clients import JsonClient
@@ -102,7 +103,7 @@ class Played:
     notes: list[str] = field(default_factory=list)
 
 
-async def play(place: Place, plan: Plan) -> Played:
+async def play(place: Place, plan: Plan, engine: Client) -> Played:
     began = monotonic()
     people = audience.make(plan.contacts)
     await place.simulator.post("/sandbox/reset", {})
@@ -114,7 +115,7 @@ async def play(place: Place, plan: Plan) -> Played:
         templates = await story.add_templates(api)
         await story.import_contacts(api, audience.as_csv(people).encode())
         campaign_id = await _launch(api, templates["spring_offer"], plan)
-        stage = _Stage(place, plan, customer, campaign_id, people, watcher)
+        stage = _Stage(place, plan, customer, campaign_id, people, watcher, engine)
         struck = await stage.go_through()
         left = await stage.until_over()
         stats = await place.simulator.get("/stats")
@@ -145,11 +146,18 @@ class _Stage:
     """The campaign while it runs."""
 
     def __init__(
-        self, place: Place, plan: Plan, customer: Customer, campaign_id: UUID, people: list[Person], watcher: Watcher
+        self,
+        place: Place,
+        plan: Plan,
+        customer: Customer,
+        campaign_id: UUID,
+        people: list[Person],
+        watcher: Watcher,
+        engine: Client,
     ) -> None:
         self.place, self.plan, self.customer, self.campaign_id = place, plan, customer, campaign_id
         self.reached = sum(1 for person in people if person.allowed)
-        self.watcher, self.notes = watcher, list[str]()
+        self.watcher, self.engine, self.notes = watcher, engine, list[str]()
 
     async def go_through(self) -> list[Struck]:
         """Each fault at a random point, the first one while the launch is under way."""
@@ -205,6 +213,7 @@ class _Stage:
             left = await self._open()
             if left is not None:
                 left["webhooks at the providers"] = pending
+                left["workflows"] = 0 if any(left.values()) else await self._running()
             quiet = quiet + 1 if left is not None and not any(left.values()) else 0
             if monotonic() > told + TELL_SECONDS:
                 told = monotonic()
@@ -213,6 +222,11 @@ class _Stage:
                 return {name: number for name, number in (left or {"database": 1}).items() if number}
             await asyncio.sleep(0.5)
         return {}
+
+    async def _running(self) -> int:
+        """Workflows that have not ended. Counting costs the engine much, so it is asked only at the end."""
+        query = f"TenantId = '{self.customer.tenant_id}' AND ExecutionStatus = 'Running'"
+        return (await self.engine.count_workflows(query)).count
 
     async def _open(self) -> dict[str, int] | None:
         """Work that is left, by kind; None while the database is away."""

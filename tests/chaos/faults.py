@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from time import monotonic
 from typing import Any
 
 import psutil
@@ -18,6 +19,7 @@ GONE_SECONDS = 30.0
 SMART_SHUTDOWN_SECONDS = 5.0  # PostgreSQL's answer to SIGTERM waits for its clients, who stay: see `_terminate`
 WAIT_SECONDS = 120.0
 HOUR = 3_600.0
+NO_SPACE = "No space left on device"
 ALL_PARTS = ("worker-1", "api", "engine", "postgres")
 
 Strike = Callable[[Place, Random], Awaitable[None]]
@@ -92,9 +94,28 @@ async def _gone(place: Place, random: Random, *, part: str) -> None:
 
 async def _provider(place: Place, random: Random, *, fault: dict[str, Any], share: tuple[float, float]) -> None:
     rule = {**fault, "share": round(random.uniform(*share), 2)}
+    before = await _befallen(place, fault["kind"])
     await place.simulator.put("/sandbox/faults", [rule])
     await asyncio.sleep(random.uniform(5, 10))
+    await _until(lambda: _is_more(place, fault["kind"], before), "a request that the fault befalls")
     await place.simulator.put("/sandbox/faults", [])
+
+
+async def _befallen(place: Place, kind: str) -> int:
+    return int((await place.simulator.get("/stats", summary=1))["faults"].get(kind, 0))
+
+
+async def _is_more(place: Place, kind: str, before: int) -> bool:
+    return await _befallen(place, kind) > before
+
+
+async def _until(check: Callable[[], Awaitable[bool]], what: str) -> None:
+    """A fault that strikes nothing would prove nothing."""
+    deadline = monotonic() + WAIT_SECONDS
+    while not await check():
+        if monotonic() > deadline:
+            raise TimeoutError(f"still waiting for {what}")
+        await asyncio.sleep(0.2)
 
 
 async def _webhooks(place: Place, random: Random, *, changes: dict[str, Any]) -> None:
@@ -113,8 +134,17 @@ async def behaving(place: Place, changes: dict[str, Any]) -> AsyncIterator[None]
 
 
 async def _disk_full(place: Place, random: Random) -> None:
+    """Full until the server has noticed, and for a while longer. It may write on for long into files it made before:
+    a new file of its log, which an administrator may ask for, is what it has no room for."""
     assert place.disk is not None
+    before = place.log("postgres").count(NO_SPACE)
+
+    async def noticed() -> bool:
+        await asyncio.to_thread(place.ask_for_new_log_file)
+        return place.log("postgres").count(NO_SPACE) > before
+
     place.disk.fill()
+    await _until(noticed, f"'{NO_SPACE}' in the server's log")
     await asyncio.sleep(random.uniform(8, 15))
     place.disk.free()
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from loguru import logger
+from sqlalchemy import make_url
 
 from app.db import Sessions, create_engine
 from app.demo.clients import JsonClient
 from app.embedded.parts import is_healthy
 from app.embedded.ports import free_port
-from app.embedded.postgres import PostgresServer, database_url
+from app.embedded.postgres import SUPERUSER, PostgresServer, database_url
 from tests.chaos.disk import SmallDisk
 from tests.e2e.product import Product, product
 
@@ -52,6 +54,17 @@ class Place:
         """From now on the worker's Python clock is so far ahead of the machine's."""
         with self.clock.open("r+b") as file:
             file.write(struct.pack("d", seconds))
+
+    def ask_for_new_log_file(self) -> None:
+        """As the database's administrator; refused while the server is down."""
+        url = make_url(database_url(self.product.data_dir)).set(username=SUPERUSER, database=SUPERUSER)
+        try:
+            with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS chaos_marks ()")  # only a log with news in it is closed
+                connection.execute("INSERT INTO chaos_marks DEFAULT VALUES")
+                connection.execute("SELECT pg_switch_wal()")
+        except psycopg.OperationalError as error:
+            logger.info("PostgreSQL: {}", str(error).strip().splitlines()[0])
 
     def log(self, part: str) -> str:
         return (self.product.data_dir / "logs" / f"{part}.log").read_text(errors="replace")

@@ -40,8 +40,9 @@ async def perform(
     async with place(
         directory, day_seconds=length.day_seconds, deadline_seconds=length.deadline_seconds, small_disk=small_disk
     ) as it:
-        played = await play(it, plan)
-        return played, await judge(it, played, await engine_of(it))
+        engine = await engine_of(it)
+        played = await play(it, plan, engine)
+        return played, await judge(it, played, engine)
 
 
 async def engine_of(place: Place) -> Client:

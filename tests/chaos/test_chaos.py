@@ -41,8 +41,8 @@ async def over() -> AsyncIterator[Over]:
     # outside pytest's own directories, which only their user may enter
     with tempfile.TemporaryDirectory(prefix="relay-", dir="/tmp") as name:
         async with place(Path(name), day_seconds=6, deadline_seconds=6) as it:
-            played = await play(it, plan)
-            yield Over(it, played, await engine_of(it))
+            engine = await engine_of(it)
+            yield Over(it, await play(it, plan, engine), engine)
 
 
 class TestCampaign:
