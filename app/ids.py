@@ -35,7 +35,7 @@ def fallback_id(message_id: UUID, channel: str) -> UUID:
 
 def webhook_event_id(settings_id: UUID, key: str) -> UUID:
     """`key` names the event in the provider's own ids; a redelivery has the same."""
-    return uuid5(settings_id, key)
+    return uuid_utils.compat.uuid5(settings_id, key)  # the same as uuid.uuid5, in half the time
 
 
 def campaign_workflow_id(tenant_id: UUID, campaign_id: UUID) -> str:
