@@ -168,6 +168,29 @@ class TestConsents:
             ("sms", "opted_out", "shop form"),
         ]
 
+    async def test_rows_of_one_contact_in_one_batch_end_with_its_no(self, sessions: Sessions, tenant: Tenant) -> None:
+        data = f"phone,consent_sms,consent_whatsapp,consent_source\n{A},yes,,shop\n{A},no,yes,web\n"
+        await importing.run(sessions, tenant, data)
+        sources = (
+            "SELECT channel, source, opt_in_at_utc IS NOT NULL, opt_out_at_utc IS NOT NULL FROM consents ORDER BY 1"
+        )
+        assert await importing.query(sessions, tenant, sources) == [
+            ("sms", "web", True, True),
+            ("whatsapp", "web", True, False),
+        ]
+        assert await importing.query(sessions, tenant, SUPPRESSIONS) == [("sms", A, "stop", True)]
+        kinds = await importing.query(sessions, tenant, "SELECT source, kind FROM events ORDER BY source")
+        assert kinds == [("crm", "opted_in"), ("sms", "opted_out")]
+
+    async def test_event_names_each_channel_that_opted_in(self, sessions: Sessions, tenant: Tenant) -> None:
+        await importing.run(sessions, tenant, f"phone,consent_sms,consent_email\n{A},2026-01-15,\n")
+        await importing.run(sessions, tenant, f"phone,consent_sms,consent_whatsapp\n{A},yes,2026-02-01\n")
+        told = "SELECT payload_json - 'import_id' FROM events ORDER BY occurred_at"
+        assert await importing.query(sessions, tenant, told) == [
+            ({"source": "import", "sms": "2026-01-15T00:00:00+00:00"},),
+            ({"source": "import", "whatsapp": "2026-02-01T00:00:00+00:00"},),
+        ]
+
     async def test_no_suppresses_the_address(self, sessions: Sessions, tenant: Tenant) -> None:
         data = f"phone,email,consent_email,consent_sms\n{A},ana@example.com,no,no\n"
         await importing.run(sessions, tenant, data)
