@@ -77,7 +77,7 @@ class Progress:
     armed: int
 
 
-async def make_shop(platform: Platform, *, contacts: int, name: str = "Bench") -> Shop:
+async def make_shop(platform: Platform, *, contacts: int, name: str = "Bench", per_second: float = NO_LIMIT) -> Shop:
     """A tenant with so many contacts, each of whom may be written to on every channel."""
     async with platform.sessions.system() as session:
         tenant = await tenants.create(session, name=name, default_region="PT")
@@ -88,7 +88,7 @@ async def make_shop(platform: Platform, *, contacts: int, name: str = "Bench") -
             "provider": "whatsapp_cloud",
             "name": "bench",
             "credentials": CREDENTIALS,
-            "limits": {"messages_per_second": NO_LIMIT},
+            "limits": {"messages_per_second": per_second},
             "is_default": True,
         }
     )

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from benchmarks.frame import Row
 
-MODULES = ("stub", "launch", "arming", "j1", "fairness", "webhooks", "relay", "imports", "history", "memory")
+MODULES = ("stub", "launch", "arming", "j1", "fairness", "webhooks", "relay", "imports", "history", "memory", "limits")
 
 
 def all_rows() -> list[Row]:
