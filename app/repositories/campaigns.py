@@ -35,12 +35,13 @@ _RECIPIENT_COUNTS = text(
     SELECT campaign_id, CASE WHEN state IN ('skipped', 'held') THEN reason ELSE '' END AS why,
            count(*) AS recipients,
            count(*) FILTER (WHERE state = 'pending') AS pending,
-           count(*) FILTER (WHERE state = 'held') AS held,
+           count(*) FILTER (WHERE state = 'held' AND stopped_at IS NULL) AS held,
            count(*) FILTER (WHERE state = 'skipped') AS skipped,
            count(*) FILTER (WHERE stop_reason = 'opted_out') AS opted_out,
            count(replied_at) AS replied,
            count(converted_at) AS converted,
-           count(armed_at) AS armed
+           count(armed_at) AS armed,
+           count(armed_at) FILTER (WHERE ended_at IS NULL) AS active
     FROM campaign_recipients
     WHERE tenant_id = :tenant_id AND campaign_id = ANY(:ids)
     GROUP BY campaign_id, why

@@ -25,7 +25,7 @@ from app.schemas.campaigns import (
     WhyRead,
 )
 from app.schemas.examples import answer, listed
-from app.services import campaign_reports, campaigns
+from app.services import campaign_reports, campaigns, standstills
 
 router = APIRouter(prefix="/v1/campaigns", tags=["Campaigns"], route_class=Endpoint)
 STEERED = {**COMMON, **documented(404, 409), **answer(202, READ_EXAMPLE)}
@@ -62,10 +62,12 @@ async def list_campaigns(
 @router.get("/{campaign_id}", responses={**COMMON, **documented(404), **answer(200, READ_EXAMPLE)})
 async def get_campaign(campaign_id: UUID, tenant: TenantDep, relay: ResourcesDep) -> CampaignRead:
     """One campaign: its state, and counts in all, per channel and per step. `status` is `done` once every recipient of
-    the launch has an outcome and every follow-up is armed, while sequences go on."""
+    the launch has an outcome and every follow-up is armed, while sequences go on. `waiting` says what stands still,
+    why, until when, and what to do."""
     async with relay.sessions.begin(tenant.id) as session:
         campaign = await campaigns.get(session, tenant.id, campaign_id)
-    return await _shown(relay, tenant, campaign)
+        shown = (await campaign_reports.show(session, tenant.id, [campaign], relay.settings))[0]
+        return shown.model_copy(update={"waiting": await standstills.of_campaign(session, campaign)})
 
 
 @router.post("/{campaign_id}/launch", status_code=202, responses=STEERED)

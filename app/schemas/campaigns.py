@@ -70,6 +70,7 @@ class Counts(Reply):
     opted_out: int = Field(0, description="People whose sequence ended by an opt-out.")
     unknown: int = Field(0, description="Messages of which it is not known yet whether the provider accepted them.")
     armed: int = Field(0, description="People whose follow-ups are armed.")
+    active: int = Field(0, description="People whose follow-ups are armed and not over.")
 
 
 class MessageCounts(Reply):
@@ -83,6 +84,18 @@ class MessageCounts(Reply):
     replied: int = 0
     failed: int = 0
     unknown: int = 0
+
+
+class Waiting(Reply):
+    """Something that stands still, and what lets it go on."""
+
+    reason: str = Field(description="For programs; the list is in the guide.")
+    detail: str = Field(description="For people; with the provider's code and words where it is the provider.")
+    count: int = Field(description="How many people or messages wait for it.")
+    since: datetime | None
+    until: datetime | None = Field(description="When it goes on, or is tried again; `null`: when somebody acts.")
+    what_to_do: str
+    channel_setting_id: UUID | None = None
 
 
 class CampaignRead(Reply):
@@ -107,6 +120,7 @@ class CampaignRead(Reply):
     held_by_reason: dict[str, int]
     by_channel: dict[Channel, MessageCounts]
     by_step: dict[str, MessageCounts] = Field(description="0 is the launch, 1 and on the follow-ups.")
+    waiting: list[Waiting] | None = Field(None, description="What stands still, and why; `null` in lists.")
     workflow_id: str
     workflow_url: str
     created_at: datetime
@@ -184,11 +198,24 @@ READ_EXAMPLE = {
     "scheduled_at_utc": None,
     "launched_at": "2026-05-01T12:00:00Z",
     "finished_at": None,
-    "counts": {**Counts(recipients=100, sent=90, delivered=80, read=40, failed=5, skipped=10, armed=90).model_dump()},
+    "counts": {
+        **Counts(recipients=100, sent=90, delivered=80, read=40, failed=5, skipped=10, armed=90, active=90).model_dump()
+    },
     "skipped_by_reason": {"no_consent": 10},
     "held_by_reason": {},
     "by_channel": {"whatsapp": MessageCounts(sent=85, delivered=75, read=40, failed=5).model_dump()},
     "by_step": {"0": MessageCounts(sent=90, delivered=80, read=40, failed=5).model_dump()},
+    "waiting": [
+        {
+            "reason": "quiet_hours",
+            "detail": "7 people wait for the end of their quiet hours.",
+            "count": 7,
+            "since": "2026-05-01T12:00:00Z",
+            "until": "2026-05-02T07:00:00Z",
+            "what_to_do": "Nothing: it goes on by itself.",
+            "channel_setting_id": None,
+        }
+    ],
     "workflow_id": f"camp/{_ID}9/{_ID}4",
     "workflow_url": f"http://127.0.0.1:8233/namespaces/relay/workflows/camp%2F{_ID}9%2F{_ID}4",
     "created_at": "2026-05-01T12:00:00Z",

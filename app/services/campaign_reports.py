@@ -26,7 +26,7 @@ from app.schemas.messages import MessageRead
 from app.settings import Settings
 
 FROM_MESSAGES = tuple(MessageCounts.model_fields)
-FROM_RECIPIENTS = ("recipients", "held", "skipped", "opted_out", "replied", "converted", "armed")
+FROM_RECIPIENTS = ("recipients", "held", "skipped", "opted_out", "replied", "converted", "armed", "active")
 
 
 class _Sums:
