@@ -31,12 +31,11 @@ CAMPAIGNS_KEPT = 64
 # For so long a turn waits for room, before it looks whether the campaign still runs.
 ROOM_SECONDS = 1.0
 
-_STATUS = text(
+_STATUS_HELD_FAST = text(
     "SELECT status, clock_timestamp() AS now, "
     "EXISTS (SELECT FROM sender_troubles WHERE tenant_id = campaigns.tenant_id) AS troubled "
-    "FROM campaigns WHERE id = :id"
+    "FROM campaigns WHERE id = :id FOR SHARE OF campaigns"
 )
-_STATUS_HELD_FAST = text(f"{_STATUS} FOR SHARE OF campaigns")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,16 +156,21 @@ class Outbox:
         self, campaign: LaunchedCampaign, step: Step, selection: Selection, claim_token: UUID, room: Room
     ) -> sending.Chunk:
         async with self.sessions.begin(campaign.tenant_id) as session:
-            # a single step reads the state under a lock: a pause or resume then sees either all of its hold or none
-            query = _STATUS_HELD_FAST if selection.contact_id else _STATUS
-            row = (await session.execute(query, {"id": campaign.id})).one()
+            # under a lock: after a pause was answered nothing more is claimed, and a resume sees each hold or none
+            row = (await session.execute(_STATUS_HELD_FAST, {"id": campaign.id})).one()
             status = CampaignStatus(row.status)
             if selection.contact_id is None and status is not CampaignStatus.RUNNING:
                 return sending.Chunk(examined=0, status=status)
             senders = await self.senders.defaults(session, campaign.tenant_id)
             size = CHUNK if room.size is None else max(1, room.size)
             chooser = Chooser(
-                campaign=campaign, step=step, status=status, senders=senders, renderer=self.renderer, now=row.now
+                campaign=campaign,
+                step=step,
+                status=status,
+                senders=senders,
+                renderer=self.renderer,
+                now=row.now,
+                day=timedelta(seconds=self.senders.settings.day_seconds),
             )
             candidates = await _candidates(session, selection, size)
             troubles = await sender_troubles.still_open(session, campaign.tenant_id) if row.troubled else {}

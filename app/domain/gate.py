@@ -60,6 +60,7 @@ class GateFacts:
     whatsapp_inbound_at: datetime | None
     quiet_hours: QuietHours | None
     zones: tuple[str, ...]  # the zone of the contact, or every zone its number may be in, or the tenant's
+    spaced_until: datetime | None = None  # a follow-up that comes too soon after the message before it
     # known only once all others let pass, since looking at them also takes what they leave
     quota_until: datetime | None = None  # the end of the day, when its quota is used up
     pair_free_at: datetime | None = None  # when the provider takes the next message from this sender to this recipient
@@ -130,6 +131,12 @@ def campaign_pause(facts: GateFacts) -> Decision | None:
     return None
 
 
+def spacing(facts: GateFacts) -> Decision | None:
+    if facts.spaced_until is None:
+        return None
+    return Decision(verdict=Verdict.HOLD, reason="spacing", hold_until=facts.spaced_until)
+
+
 def quiet_hours(facts: GateFacts) -> Decision | None:
     if facts.quiet_hours is None or facts.purpose is not Purpose.MARKETING:
         return None
@@ -160,6 +167,7 @@ RULES: tuple[Callable[[GateFacts], Decision | None], ...] = (
     sender,
     whatsapp_window,
     campaign_pause,
+    spacing,
     quiet_hours,
     daily_quota,
     pair_limit,
@@ -212,6 +220,8 @@ def _inputs(facts: GateFacts, rules: int) -> dict[str, Any]:
         inputs["has_template"] = facts.has_template
         if facts.whatsapp_inbound_at is not None:
             inputs["whatsapp_inbound_at"] = _utc(facts.whatsapp_inbound_at)
+    if facts.spaced_until is not None and rules >= _SPACING:
+        inputs["spaced_until"] = _utc(facts.spaced_until)
     if rules >= _QUIET and facts.quiet_hours is not None and facts.purpose is Purpose.MARKETING:
         inputs["quiet_hours"] = str(facts.quiet_hours)
         inputs["zones"] = _shown(facts.zones)
@@ -232,4 +242,4 @@ def _shown(zones: tuple[str, ...]) -> list[str]:
 _PLACES = {rule: place for place, rule in enumerate(RULES, start=1)}
 _STOPPED, _CONTACT, _ADDRESS = _PLACES[stopped], _PLACES[contact], _PLACES[address]
 _SUPPRESSION, _CONSENT, _SENDER = _PLACES[suppression], _PLACES[consent], _PLACES[sender]
-_WINDOW, _QUIET = _PLACES[whatsapp_window], _PLACES[quiet_hours]
+_WINDOW, _SPACING, _QUIET = _PLACES[whatsapp_window], _PLACES[spacing], _PLACES[quiet_hours]

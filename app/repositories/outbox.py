@@ -56,7 +56,17 @@ _PENDING_OF_PAGE = text(
     )
 )
 _DUE_OF_HELD = text(_CANDIDATE.format(which="r.state = 'held' AND r.step = 0 AND r.hold_until <= now()"))
-_ONE = text(_CANDIDATE.format(which="r.contact_id = :contact_id").replace("SKIP LOCKED", ""))
+_ONE = text(
+    _CANDIDATE.format(which="r.contact_id = :contact_id")
+    .replace("SKIP LOCKED", "")
+    .replace(
+        "AS attempts",
+        """AS attempts,
+           (SELECT max(m.sent_at) FROM messages m
+               WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id AND m.step < :step
+                 AND m.direction = 'out') AS earlier_sent_at""",
+    )
+)
 
 # A provider with idempotency keys knows a request again only if it is the same in every byte, so a row that was handed
 # to it goes there again as it was, until its key expires.

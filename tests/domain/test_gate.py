@@ -170,6 +170,14 @@ class TestWhatsappWindow:
         assert verdict(channel=Channel.SMS, message_type=MessageType.TEXT) == (Verdict.SEND, "allowed")
 
 
+class TestSpacing:
+    def test_a_follow_up_that_comes_too_soon_is_held_before_quiet_hours_are_asked(self) -> None:
+        decision = decide(facts(now=NIGHT, spaced_until=NIGHT + 24 * HOUR))
+        assert (decision.verdict, decision.reason) == (Verdict.HOLD, "spacing")
+        assert decision.hold_until == NIGHT + 24 * HOUR
+        assert decision.inputs["spaced_until"] == (NIGHT + 24 * HOUR).isoformat()
+
+
 class TestQuietHours:
     def test_marketing_waits_for_the_morning(self) -> None:
         decision = decide(facts(now=NIGHT))

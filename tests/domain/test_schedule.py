@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from app.domain.schedule import due_at, jitter
+from app.domain.schedule import due_at, jitter, spaced_until
 
 LAUNCH = datetime(2026, 3, 28, 10, tzinfo=UTC)
 CONTACT = UUID("0199b1d2-0000-7000-8000-000000000001")
@@ -17,6 +17,16 @@ class TestDueAt:
 
     def test_day_zero_is_the_launch(self) -> None:
         assert due_at(LAUNCH, 0, 86400) == LAUNCH
+
+
+class TestSpacedUntil:
+    def test_what_comes_sooner_than_half_its_distance_waits_out_the_whole(self) -> None:
+        day = timedelta(days=1)
+        assert spaced_until(LAUNCH, 2 * day, LAUNCH + timedelta(minutes=1)) == LAUNCH + 2 * day
+        assert spaced_until(LAUNCH, 2 * day, LAUNCH + day - timedelta(seconds=1)) == LAUNCH + 2 * day
+
+    def test_a_night_moves_nothing(self) -> None:
+        assert spaced_until(LAUNCH + timedelta(hours=11), timedelta(days=1), LAUNCH + timedelta(days=1)) is None
 
 
 class TestJitter:

@@ -51,8 +51,7 @@ class Machine:
         await child.started()
 
     async def start(self) -> None:
-        await self.start_api()
-        await self.start_worker()
+        await asyncio.gather(self.start_api(), self.start_worker())
 
     async def kill(self, *names: str) -> None:
         """kill -9 of these, or of everything."""
@@ -106,8 +105,7 @@ class Site:
         self.stores.postgres.start()
         self.stores.engine.start()
         await self.start_simulator()
-        for machine in self.machines:
-            await machine.start()
+        await asyncio.gather(*(machine.start() for machine in self.machines))
 
     async def make_campaign(self, machine: Machine, **changes: Any) -> str:
         """A template and a launched campaign, over the machine's API."""
@@ -152,8 +150,7 @@ async def site(settings: Settings, stores: Stores, count: int, **changes: object
         place = Site(world, stores, [_machine(shared, stores, port, key) for port in ports], simulator_port)
         try:
             await place.start_simulator()
-            for machine in place.machines:
-                await machine.start()
+            await asyncio.gather(*(machine.start() for machine in place.machines))
             yield place
             await world.leave()
         finally:

@@ -13,7 +13,7 @@ from app.settings import Settings
 from tests.crash.processes import Stores
 from tests.operating.machines import Machine, Site, site
 
-CONTACTS = 400
+CONTACTS = 120
 DAY = 5  # seconds
 
 
@@ -30,7 +30,7 @@ async def per_step(place: Site) -> dict[int, Counter[int]]:
 
 async def pause_in_the_middle(place: Site, machine: Machine, path: str, step: int) -> int:
     """Pause once some of the step are out, and wait until what was in flight is; how many the provider has."""
-    at_least = "SELECT count(*) >= 60 FROM messages WHERE step = :step AND sent_at IS NOT NULL"
+    at_least = "SELECT count(*) >= 25 FROM messages WHERE step = :step AND sent_at IS NOT NULL"
     await place.world.until(at_least, (True,), step=step)
     assert (await machine.call("POST", f"{path}/pause", 202))["status"] == "paused"
     await place.world.until("SELECT count(*) FROM messages WHERE status = 'sending'", (0,))
@@ -57,7 +57,7 @@ class TestEverythingDiesDuringPauses:
     async def test_each_contact_gets_each_step_once(self, settings: Settings, stores: Stores) -> None:
         async with site(settings, stores, 1, day_seconds=DAY, followup_jitter_seconds=0) as place:
             (machine,) = place.machines
-            await place.world.add_senders([Channel.WHATSAPP], per_second=120)
+            await place.world.add_senders([Channel.WHATSAPP], per_second=40)
             await place.world.add_contacts(CONTACTS)
             path = f"/v1/campaigns/{await place.make_campaign(machine, followups=[1, 2])}"
 

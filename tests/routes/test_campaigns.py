@@ -267,6 +267,7 @@ class TestReports:
             "failed": 1,
             "skipped": 1,
             "armed": 2,
+            "active": 2,
         }
         assert shown["skipped_by_reason"] == {"no_consent": 1}
         assert (shown["by_channel"]["whatsapp"]["sent"], shown["by_channel"]["sms"]["sent"]) == (2, 1)

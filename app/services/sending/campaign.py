@@ -23,6 +23,7 @@ class Step:
     template_id: UUID
     template_name: str
     template: CompiledTemplate
+    gap_days: float = 0  # after the step before it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,7 @@ async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCam
         select(CampaignStep).where(col(CampaignStep.campaign_id) == campaign_id).order_by(col(CampaignStep.position))
     )
     fallbacks = [Channel(name) for name in campaign.fallback_order_json]
-    steps = {}
+    steps, before = {}, 0.0
     for row in rows:
         first = row.channel or campaign.primary_channel
         steps[row.position] = Step(
@@ -59,7 +60,9 @@ async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCam
             template_id=row.template_id,
             template_name=row.template_name,
             template=compile_template(row.core_schema_json, lang=row.template_lang),
+            gap_days=row.after_days - before,
         )
+        before = row.after_days
     return LaunchedCampaign(
         tenant_id=campaign.tenant_id,
         id=campaign.id,

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app import ids
 from app.domain.gate import Decision, GateFacts, Verdict, decide
+from app.domain.schedule import spaced_until
 from app.domain.status import CampaignStatus, Channel, MessageStatus, MessageType, RecipientState, StopReason
 from app.domain.template import Rendered
 from app.domain.zones import contact_zones
@@ -55,6 +56,7 @@ class Chooser:
     senders: Mapping[Channel, Sender]
     renderer: Renderer
     now: datetime
+    day: timedelta = timedelta(days=1)
 
     def choose(self, row: Candidate) -> Choice:
         """The first channel of the step's order that the gate lets pass, or why none does."""
@@ -166,9 +168,16 @@ class Chooser:
             message_type=MessageType.TEMPLATE if has_template else MessageType.TEXT,
             has_template=has_template,
             whatsapp_inbound_at=row.whatsapp_inbound_at,
+            spaced_until=self._spaced_until(row),
             quiet_hours=campaign.quiet_hours,
             zones=zones,
         )
+
+    def _spaced_until(self, row: Candidate) -> datetime | None:
+        """For a follow-up only; the launch follows nothing."""
+        if not self.step.position or row.earlier_sent_at is None:
+            return None
+        return spaced_until(row.earlier_sent_at, self.step.gap_days * self.day, self.now)
 
     def _verdict(self, row: Candidate, channel: Channel, decision: Decision, message_id: UUID | None) -> outbox.Verdict:
         return outbox.Verdict(
