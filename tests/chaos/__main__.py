@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -28,11 +29,14 @@ def main(
     fault: Annotated[str, typer.Option(help="Only these faults, separated by commas, each time.")] = "",
     contacts: Annotated[int, typer.Option(help="Contacts of each campaign.", min=20)] = 5_000,
     out: Annotated[Path | None, typer.Option(help="Write chaos.json and chaos.md to this directory.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Write the table into this page, between its marks.")] = None,
 ) -> None:
     """Play campaigns while everything fails in turn, and compare what the simulator, the database and the API count."""
     chosen = _chosen(fault)
     if os.geteuid() != 0 and any(one.needs_small_disk for one in chosen):
         disk.enter_namespace(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # what was started is stopped first
     logger.remove()
     logger.add(sys.stderr, format="{time:HH:mm:ss} {message}", level="INFO")
     campaigns = Campaigns()
@@ -46,6 +50,8 @@ def main(
     finally:
         if out is not None:
             campaigns.write(out)
+        if docs is not None and campaigns.done:
+            campaigns.publish(docs)
     typer.echo(campaigns.markdown())
     raise typer.Exit(0 if campaigns.ok and campaigns.done else 1)
 

@@ -16,6 +16,9 @@ HEAD = ["fault", "runs", "lost", "duplicated", "unknown", "webhook", "look-up", 
         "held by policy", "recovered after, s: median (most)"]  # fmt: skip
 
 
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
 @dataclass
 class Campaigns:
     """Everything that was played, and what could not be."""
@@ -91,6 +94,12 @@ class Campaigns:
                 for played, verdict in self.done
             ],
         }
+
+    def publish(self, page: Path) -> None:
+        """Put the table in place of the one between the page's marks."""
+        before, _, rest = page.read_text().partition(BEGIN)
+        _, _, after = rest.partition(END)
+        page.write_text(f"{before}{BEGIN}\n{self.markdown()}{END}{after}")
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
