@@ -1,6 +1,7 @@
 """Parts that die in the middle of a 1,000-contact launch: nobody is left out, and nobody is sent to twice.
 
-The simulator's own ledger is the judge: it counts per recipient and reference what it accepted.
+The simulator's own ledger is the judge: it counts per recipient and reference what it accepted. What holds whatever
+dies, stores included, is the matter of tests/chaos.
 """
 
 import signal
@@ -90,28 +91,6 @@ class TestWorkerIsTerminated:
             assert await messages(relay.world, campaign, "status IN ('sending', 'unknown')") == set()
             assert len(await relay.world.accepted()) < CONTACTS
             await relay.start_worker()
-            await relay.world.until_status(campaign, CampaignStatus.DONE)
-            assert await assert_nobody_lost_or_doubled(relay.world, campaign) == set()
-
-
-class TestStoreIsKilled:
-    async def test_postgresql(self, settings: Settings, stores: Stores) -> None:
-        async with product(settings, stores) as relay:
-            await relay.start_worker()
-            campaign = await launch(relay.world, Channel.WHATSAPP, [])
-            stores.kill_postgres()
-            await relay.world.settle()
-            stores.postgres.start()
-            await relay.world.until_status(campaign, CampaignStatus.DONE)
-            await assert_nobody_lost_or_doubled(relay.world, campaign)
-
-    async def test_the_engine(self, settings: Settings, stores: Stores) -> None:
-        async with product(settings, stores) as relay:
-            await relay.start_worker()
-            campaign = await launch(relay.world, Channel.WHATSAPP, [])
-            stores.kill_engine()
-            await relay.world.settle()
-            stores.engine.start()
             await relay.world.until_status(campaign, CampaignStatus.DONE)
             assert await assert_nobody_lost_or_doubled(relay.world, campaign) == set()
 

@@ -82,16 +82,6 @@ class Product:
     def pid(self, part: str) -> int:
         return int((self.data_dir / "run" / f"{part}.pid").read_text())
 
-    async def kill(self, part: str) -> None:
-        """kill -9; the supervisor starts it again."""
-        before = self.pid(part)
-        os.kill(before, signal.SIGKILL)
-        for _ in range(int(WAIT_SECONDS / 0.05)):
-            await asyncio.sleep(0.05)
-            if (self.data_dir / "run" / f"{part}.pid").exists() and self.pid(part) != before:
-                return
-        raise AssertionError(f"{part} was not started again")
-
     async def relay(self, *arguments: str) -> str:
         made = await asyncio.create_subprocess_exec(
             RELAY, *arguments, env=self.environment, stdout=asyncio.subprocess.PIPE
