@@ -178,6 +178,22 @@ class TestSpacing:
         assert decision.inputs["spaced_until"] == (NIGHT + 24 * HOUR).isoformat()
 
 
+class TestLimits:
+    def test_a_quota_that_is_used_up_holds_until_the_next_day_whatever_the_purpose(self) -> None:
+        for purpose in Purpose:
+            decision = decide(facts(quota_until=NIGHT, purpose=purpose))
+            assert (decision.verdict, decision.reason) == (Verdict.HOLD, "daily_quota")
+            assert decision.hold_until == NIGHT
+            assert decision.inputs["quota_until"] == NIGHT.isoformat()
+
+    def test_a_pair_that_is_taken_holds_until_it_is_free(self) -> None:
+        decision = decide(facts(pair_free_at=NIGHT))
+        assert (decision.verdict, decision.reason, decision.hold_until) == (Verdict.HOLD, "pair_limit", NIGHT)
+
+    def test_what_may_never_leave_is_not_held(self) -> None:
+        assert decide(facts(address="", quota_until=NIGHT, pair_free_at=NIGHT)).reason == "no_address"
+
+
 class TestQuietHours:
     def test_marketing_waits_for_the_morning(self) -> None:
         decision = decide(facts(now=NIGHT))
