@@ -1,6 +1,6 @@
 import phonenumbers
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.phone import normalize_phone, phone_country, phone_zones
@@ -100,7 +100,8 @@ class TestPhoneCountry:
     def test_the_short_way_answers_as_the_library_does(self, region: str, kind: int, kept: int, rest: int) -> None:
         """Numbers that begin as the region's example does."""
         example = phonenumbers.example_number_for_type(region, kind)
-        assume(example is not None)
+        if example is None:
+            return  # the region has no numbers of this kind
         plain = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
         begin = len(str(example.country_code)) + 1 + kept
         e164 = plain[:begin] + f"{rest:07}"[: max(len(plain) - begin, 0)]
