@@ -29,7 +29,9 @@ POLL_SECONDS = 0.05
 SIGNALS_AT_ONCE = 8
 SIGNAL_SECONDS = 5.0
 PROBE_SECONDS = 1.0  # after a failure: the batch behind it should not wait long for an engine that is still away
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, for the engine and for the database
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, for the engine
+# For the database, whose return must not be slept through: until a stored STOP is projected, the gate lets others pass.
+LONGEST_DATABASE_WAIT = 2.0
 LONGEST_EVENT_WAIT = 300.0  # for an event that cannot be projected: it stays until someone mends what is wrong
 MOST_ERROR = 500  # characters
 # The engine as a whole does not answer; anything else is about this one workflow.
@@ -66,7 +68,7 @@ class WebhookRelay:
             except Exception:  # the database is away, or something unexpected: the events are still there
                 logger.exception("the webhook relay starts again in {} s", wait)
                 await _sleep(stop, wait)
-                wait = min(wait * 2, LONGEST_WAIT)
+                wait = min(wait * 2, LONGEST_DATABASE_WAIT)
                 continue
             wait = FIRST_WAIT
             if handled < BATCH:
