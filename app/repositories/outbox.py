@@ -51,7 +51,7 @@ _CANDIDATE = f"""
 """
 _PENDING_OF_PAGE = text(
     _CANDIDATE.format(
-        which="r.contact_id > :after AND r.contact_id <= :last AND r.state = 'pending' "
+        which="r.contact_id > :after AND r.contact_id <= :last AND r.state = 'pending' AND r.step = 0 "
         "AND (r.hold_until IS NULL OR r.hold_until <= now())"
     )
 )
@@ -222,14 +222,14 @@ _GIVE_UP = text(
 )
 _NEXT_OF_PAGE = text(
     "SELECT count(*), min(hold_until) FROM campaign_recipients WHERE campaign_id = :campaign_id "
-    "AND contact_id > :after AND contact_id <= :last AND state = 'pending'"
+    "AND contact_id > :after AND contact_id <= :last AND state = 'pending' AND step = 0"
 )
 _NEXT_HELD = text(
     """
     SELECT least((SELECT min(hold_until) FROM campaign_recipients
                   WHERE campaign_id = :campaign_id AND hold_until IS NOT NULL AND state = 'held' AND step = 0),
                  (SELECT min(coalesce(hold_until, now())) FROM campaign_recipients
-                  WHERE campaign_id = :campaign_id AND state = 'pending'))
+                  WHERE campaign_id = :campaign_id AND state = 'pending' AND step = 0))
     """
 )
 _SUPPRESS = text(

@@ -75,7 +75,7 @@ async def claim_chunk(
     choices = [chooser.choose(row) for row in candidates]
     trouble = None
     if troubles:
-        trouble = await hold_back(session, candidates, choices, chooser.senders, troubles, chooser.now)
+        trouble = await hold_back(session, candidates, choices, chooser.senders, troubles, step.position, chooser.now)
     found = await rooms.assign(session, choices, chooser, room)
     kept = found.kept
     allowance = await _within_quotas(session, chooser, rows, kept)

@@ -28,6 +28,7 @@ async def hold_back(
     choices: Sequence[Choice],
     senders: Mapping[Channel, Sender],
     troubles: Mapping[UUID, Trouble],
+    step: int,
     now: datetime,
 ) -> Trouble | None:
     """Put off the choices that would leave by a refused sender; the trouble that put them off."""
@@ -45,7 +46,8 @@ async def hold_back(
                 choice.probe = True
                 continue
         met = trouble
-        waits = RecipientState.PENDING if row.state == RecipientState.PENDING else RecipientState.HELD
+        undecided = row.state == RecipientState.PENDING and not step  # a page or the held lane comes for it again
+        waits = RecipientState.PENDING if undecided else RecipientState.HELD
         choice.standing = replace(choice.standing, state=waits, reason=REFUSED, hold_until=now + LOOK_AGAIN)
         choice.claim = choice.rendered = choice.repeated = None
         choice.verdicts.clear()
