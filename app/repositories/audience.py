@@ -8,7 +8,9 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.domain.gate import STOPPED
 from app.domain.segment import Segment
+from app.domain.status import StopReason
 from app.models import Contact
 from app.repositories import segments
 
@@ -57,7 +59,11 @@ _MARK_ENDED = text(
     UPDATE campaign_recipients
     SET ended_at = coalesce(ended_at, now()), stopped_at = CASE WHEN :reason = '' THEN stopped_at
             ELSE coalesce(stopped_at, now()) END,
-        stop_reason = CASE WHEN :reason = '' THEN stop_reason ELSE coalesce(stop_reason, :reason) END
+        stop_reason = CASE WHEN :reason = '' THEN stop_reason ELSE coalesce(stop_reason, :reason) END,
+        -- a step that was held is not sent any more, and nobody else will decide it
+        state = CASE WHEN :reason <> '' AND state = 'held' THEN 'skipped' ELSE state END,
+        reason = CASE WHEN :reason <> '' AND state = 'held' THEN :word ELSE reason END,
+        hold_until = CASE WHEN :reason <> '' AND state = 'held' THEN NULL ELSE hold_until END
     WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids)
     """
 )
@@ -123,7 +129,8 @@ async def held_by_pause(session: AsyncSession, campaign_id: UUID, after: UUID | 
 
 async def mark_ended(session: AsyncSession, campaign_id: UUID, contact_ids: Sequence[UUID], reason: str = "") -> None:
     """Their sequences are over; with a `reason` (a StopReason) they were stopped before their last step."""
-    values = {"campaign_id": campaign_id, "contact_ids": list(contact_ids), "reason": reason}
+    word = STOPPED[StopReason(reason)] if reason else ""
+    values = {"campaign_id": campaign_id, "contact_ids": list(contact_ids), "reason": reason, "word": word}
     await session.execute(_MARK_ENDED, values)
 
 

@@ -1,0 +1,39 @@
+"""Ends of sequences, as they are noted on the recipients."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from app.db import Sessions
+from app.domain.status import RecipientState, StopReason
+from app.models import CampaignRecipient, Tenant
+from app.repositories import audience
+from tests import factories
+
+
+class TestEnds:
+    @pytest.mark.parametrize(
+        ("state", "reason", "expected"),
+        [
+            (RecipientState.HELD, StopReason.REPLIED, (RecipientState.SKIPPED, "already_replied", None)),
+            (RecipientState.HELD, StopReason.OPTED_OUT, (RecipientState.SKIPPED, "opted_out", None)),
+            (RecipientState.SENT, StopReason.OPTED_OUT, (RecipientState.SENT, "", None)),
+        ],
+    )
+    async def test_a_step_that_was_held_is_not_left_held_when_the_contact_is_stopped(
+        self, sessions: Sessions, tenant: Tenant, state: RecipientState, reason: StopReason, expected: object
+    ) -> None:
+        held = {"reason": "quiet_hours", "hold_until": datetime.now(UTC)} if state is RecipientState.HELD else {}
+        async with sessions.begin(tenant.id) as session:
+            contact = await factories.make_contact(session, tenant.id)
+            campaign = await factories.make_campaign(session, tenant.id)
+            row = await factories.make_recipient(
+                session, tenant.id, campaign.id, contact.id, state=state, step=1, **held
+            )
+        async with sessions.begin(tenant.id) as session:
+            await audience.mark_ended(session, campaign.id, [contact.id], reason.value)
+        async with sessions.begin(tenant.id) as session:
+            found = await session.get_one(CampaignRecipient, row.id)
+            assert (found.state, found.reason, found.hold_until) == expected
+            assert found.stop_reason is reason
+            assert found.ended_at is not None
