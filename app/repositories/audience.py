@@ -60,11 +60,17 @@ _MARK_ENDED = text(
     SET ended_at = coalesce(ended_at, now()), stopped_at = CASE WHEN :reason = '' THEN stopped_at
             ELSE coalesce(stopped_at, now()) END,
         stop_reason = CASE WHEN :reason = '' THEN stop_reason ELSE coalesce(stop_reason, :reason) END,
-        -- a step that was held is not sent any more, and nobody else will decide it
-        state = CASE WHEN :reason <> '' AND state = 'held' THEN 'skipped' ELSE state END,
-        reason = CASE WHEN :reason <> '' AND state = 'held' THEN :word ELSE reason END,
-        hold_until = CASE WHEN :reason <> '' AND state = 'held' THEN NULL ELSE hold_until END
+        -- a step that was held or to be tried again is not sent any more, and nobody else will decide it
+        state = CASE WHEN :reason <> '' AND state IN ('held', 'pending') THEN 'skipped' ELSE state END,
+        reason = CASE WHEN :reason <> '' AND state IN ('held', 'pending') THEN :word ELSE reason END,
+        hold_until = CASE WHEN :reason <> '' AND state IN ('held', 'pending') THEN NULL ELSE hold_until END
     WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids)
+    """
+)
+_WITHDRAW = text(
+    """
+    UPDATE messages SET status = 'skipped', error_code = :word, next_attempt_at = NULL, unresolved_since = NULL
+    WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids) AND direction = 'out' AND status = 'queued'
     """
 )
 _ANY = text("SELECT 1 FROM campaign_recipients WHERE campaign_id = :campaign_id LIMIT 1")
@@ -128,10 +134,13 @@ async def held_by_pause(session: AsyncSession, campaign_id: UUID, after: UUID | 
 
 
 async def mark_ended(session: AsyncSession, campaign_id: UUID, contact_ids: Sequence[UUID], reason: str = "") -> None:
-    """Their sequences are over; with a `reason` (a StopReason) they were stopped before their last step."""
+    """Their sequences are over; with a `reason` (a StopReason) they were stopped before their last step, and what
+    waits for another try is withdrawn."""
     word = STOPPED[StopReason(reason)] if reason else ""
     values = {"campaign_id": campaign_id, "contact_ids": list(contact_ids), "reason": reason, "word": word}
     await session.execute(_MARK_ENDED, values)
+    if reason:
+        await session.execute(_WITHDRAW, values)
 
 
 async def is_empty(session: AsyncSession, campaign_id: UUID) -> bool:

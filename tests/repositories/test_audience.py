@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.db import Sessions
-from app.domain.status import RecipientState, StopReason
-from app.models import CampaignRecipient, Tenant
+from app.domain.status import MessageStatus, RecipientState, StopReason
+from app.models import CampaignRecipient, Message, Tenant
 from app.repositories import audience
 from tests import factories
 
@@ -37,3 +37,21 @@ class TestEnds:
             assert (found.state, found.reason, found.hold_until) == expected
             assert found.stop_reason is reason
             assert found.ended_at is not None
+
+    async def test_a_message_that_waits_for_another_try_is_withdrawn(self, sessions: Sessions, tenant: Tenant) -> None:
+        async with sessions.begin(tenant.id) as session:
+            contact = await factories.make_contact(session, tenant.id)
+            campaign = await factories.make_campaign(session, tenant.id)
+            row = await factories.make_recipient(
+                session, tenant.id, campaign.id, contact.id, state=RecipientState.PENDING, step=1
+            )
+            sent = await factories.make_message(session, tenant.id, contact.id, campaign_id=campaign.id)
+            again = await factories.make_message(
+                session, tenant.id, contact.id, campaign_id=campaign.id, step=1, status=MessageStatus.QUEUED
+            )
+        async with sessions.begin(tenant.id) as session:
+            await audience.mark_ended(session, campaign.id, [contact.id], StopReason.REPLIED.value)
+        async with sessions.begin(tenant.id) as session:
+            statuses = [(await session.get_one(Message, message.id)).status for message in (sent, again)]
+            assert statuses == [MessageStatus.SENT, MessageStatus.SKIPPED]
+            assert (await session.get_one(CampaignRecipient, row.id)).state is RecipientState.SKIPPED
