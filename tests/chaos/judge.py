@@ -85,7 +85,8 @@ async def judge(place: Place, played: Played, engine: Client) -> Verdict:
     case.find_unknown(verdict, list(transitions), resolved, set(LOOKED_UP.findall(place.log("worker-1"))))
     case.find_duplicated(verdict)
     case.find_forbidden(verdict)
-    case.find_lost(verdict)
+    if not played.left:  # else it is not over, and nothing can be said of what is still due
+        case.find_lost(verdict)
     mine = f"TenantId = '{tenant_id}'"
     for name, which in (
         ("running", "= 'Running'"),
