@@ -297,6 +297,9 @@ async def heartbeats() -> AsyncIterator[None]:
             await asyncio.sleep(failures.HEARTBEAT_SECONDS)
             activity.heartbeat()
 
+    if activity.info().is_local:  # the workflow task that it is part of is kept alive by the library
+        yield
+        return
     task = asyncio.create_task(beat())
     try:
         yield

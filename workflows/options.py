@@ -17,6 +17,11 @@ SEND = workflow.ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5), heartbeat_timeout=timedelta(seconds=15), retry_policy=_PATIENT
 )
 
+# the same, as part of a workflow task
+SEND_AT_ONCE = workflow.LocalActivityConfig(
+    start_to_close_timeout=timedelta(minutes=1), retry_policy=RetryPolicy(maximum_attempts=1)
+)
+
 # many messages or many workflows; lasts as long as the sender's limit makes it, and shows by heartbeats that it lives
 BULK = workflow.ActivityConfig(
     start_to_close_timeout=timedelta(days=7), heartbeat_timeout=timedelta(seconds=15), retry_policy=_PATIENT

@@ -9,12 +9,13 @@ import signal
 from app.domain.status import CampaignStatus, Channel
 from app.models import Campaign
 from app.settings import Settings
-from tests.crash.processes import Stores, product
+from tests.crash.processes import Product, Stores, product
 from tests.world import World
 
 CONTACTS = 1_000
 PER_SECOND = 600  # so that a launch lasts long enough to be interrupted
 MIDDLE = 250
+ENDED = "SELECT count(ended_at) FROM campaign_recipients WHERE campaign_id = :id"
 
 
 async def launch(relay: World, channel: Channel, fallbacks: list[str], contacts: int = CONTACTS) -> Campaign:
@@ -93,6 +94,44 @@ class TestWorkerIsTerminated:
             await relay.start_worker()
             await relay.world.until_status(campaign, CampaignStatus.DONE)
             assert await assert_nobody_lost_or_doubled(relay.world, campaign) == set()
+
+
+class TestWorkerStopsInTheWave:
+    """The follow-ups of everybody are due at once, and the provider takes its time, so that many are in flight."""
+
+    async def wave(self, relay: Product, contacts: int) -> Campaign:
+        await relay.world.add_senders([Channel.WHATSAPP])
+        await relay.world.add_contacts(contacts)
+        await relay.world.behave(latency_ms=300)
+        campaign = await relay.world.launch(followups=(1,), fallback_order_json=[])
+        await relay.world.until_accepted(contacts + contacts // 4)
+        return campaign
+
+    async def test_a_drain_leaves_nothing_unknown(self, settings: Settings, stores: Stores) -> None:
+        async with product(settings, stores, day_seconds=12, followup_jitter_seconds=2) as relay:
+            worker = await relay.start_worker()
+            campaign = await self.wave(relay, 100)
+            assert await worker.end(signal.SIGTERM) == 0
+            assert await messages(relay.world, campaign, "status IN ('sending', 'unknown')") == set()
+            assert len(await relay.world.accepted()) < 200
+            await relay.start_worker()
+            await relay.world.until_accepted(200)
+            assert set((await relay.world.accepted()).values()) == {1}
+            await relay.world.until(ENDED, (100,), id=campaign.id)
+
+    async def test_a_kill_sends_nothing_twice(self, settings: Settings, stores: Stores) -> None:
+        async with product(settings, stores, day_seconds=12, followup_jitter_seconds=2) as relay:
+            worker = await relay.start_worker()
+            campaign = await self.wave(relay, 100)
+            await worker.end(signal.SIGKILL)
+            in_flight = await messages(relay.world, campaign, "status = 'sending'")
+            await relay.start_worker()
+            await relay.world.until(ENDED, (100,), id=campaign.id)
+            accepted = await relay.world.accepted()
+            assert set(accepted.values()) == {1}
+            unknown = await messages(relay.world, campaign, "status = 'unknown'")
+            assert unknown <= in_flight
+            assert len(accepted) + len(unknown) == 200
 
 
 class TestEngineIsStopped:
