@@ -53,7 +53,11 @@ class Product:
         self.data_dir.parent.mkdir(exist_ok=True)
         with (self.data_dir.parent / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [RELAY, "up", "--data-dir", self.data_dir, *self.options], env=self.environment, stdout=log, stderr=log
+                [RELAY, "up", "--data-dir", self.data_dir, *self.options],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # what the terminal, or the kernel, sends to our group is not for it
             )
         await self.until_ready()
 
