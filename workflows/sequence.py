@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.sequences import SequenceActivities
@@ -130,7 +130,7 @@ class SequenceWorkflow:
         if not step.told and workflow.patched(LOCAL_FIRST):
             try:
                 return await workflow.execute_local_activity_method(SequenceActivities.send_step, step, **SEND_AT_ONCE)
-            except ActivityError:
+            except FailureError:  # a local activity may fail without an ActivityError around its cause
                 if workflow.cancellation_reason() is not None:
                     raise
         return await workflow.execute_activity_method(
