@@ -78,7 +78,7 @@ def _standstill(input: SendStep, standstill: Standstill) -> SendStepResult:
     return SendStepResult(
         outcome="held",
         reason=sending.REFUSED,
-        hold_until=_after(sending.LOOK_AGAIN),
+        hold_until=_after(input, sending.LOOK_AGAIN),
         told=standstill.key,
         words=standstill.words,
     )
@@ -91,14 +91,17 @@ def _result(input: SendStep, turn: Turn) -> SendStepResult:
         wait = turn.chunk.wait
         if wait is None:
             return SendStepResult(outcome="stopped", reason=StopReason.DELETED.value)
-        return SendStepResult(outcome="retry", reason="sender_limit", hold_until=_after(wait))
+        return SendStepResult(outcome="retry", reason="sender_limit", hold_until=_after(input, wait))
     if turn.recorded.sent:
         return SendStepResult(outcome="sent", channel=channel)
     if turn.recorded.unknown:
         return SendStepResult(outcome="unknown", channel=channel)
     if turn.recorded.retried:
         return SendStepResult(
-            outcome="retry", channel=channel, reason="provider", hold_until=turn.recorded.retry_at or _after(None)
+            outcome="retry",
+            channel=channel,
+            reason="provider",
+            hold_until=turn.recorded.retry_at or _after(input, None),
         )
     match standing.state:
         case RecipientState.SENT:
@@ -118,6 +121,8 @@ def _result(input: SendStep, turn: Turn) -> SendStepResult:
     return SendStepResult(outcome="skipped", reason=standing.reason)
 
 
-def _after(wait: timedelta | None) -> datetime:
+def _after(input: SendStep, wait: timedelta | None) -> datetime:
     """By the clock of the engine, which is the workflow's."""
-    return activity.info().started_time + max(wait or timedelta(seconds=1), timedelta(milliseconds=50))
+    return (input.asked_at or activity.info().started_time) + max(
+        wait or timedelta(seconds=1), timedelta(milliseconds=50)
+    )

@@ -108,6 +108,7 @@ class SequenceWorkflow:
                     step=step,
                     told=told,
                     last=last,
+                    asked_at=workflow.now(),
                 )
             )
             told = result.told

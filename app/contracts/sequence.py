@@ -45,7 +45,8 @@ class DeliveryFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class SendStep:
-    """`last`: nothing follows this step, so its outcome ends the sequence."""
+    """`last`: nothing follows this step, so its outcome ends the sequence. `asked_at` is the engine's time, by which
+    the workflow waits; the clock of the worker may be another."""
 
     tenant_id: UUID
     campaign_id: UUID
@@ -53,6 +54,7 @@ class SendStep:
     step: int
     told: str = ""
     last: bool = False
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

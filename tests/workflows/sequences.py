@@ -41,7 +41,8 @@ class Played:
 
     @activity.defn
     async def send_step(self, input: SendStep) -> SendStepResult:
-        self.sends.append((input.step, activity.info().current_attempt_scheduled_time))
+        assert input.asked_at is not None
+        self.sends.append((input.step, input.asked_at))
         answer = self.answers.pop(0) if self.answers else SENT
         return answer() if callable(answer) else answer
 
