@@ -32,7 +32,7 @@ migrate: .venv/.runtime  ## bring the schema up to date; with m="add x", write a
 	$(if $(m),$(BIN)/relay migrate --message "$(m)",$(BIN)/relay migrate)
 
 test: .venv/.dev  ## run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev  ## lint and type-check
 	$(BIN)/ruff check .

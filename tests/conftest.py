@@ -18,7 +18,17 @@ from app.models import Tenant
 from app.settings import Settings
 from tests import factories
 
+# Whole platforms, broken on purpose: they take longest, so they begin first and the rest fills up beside them.
+LONG = ("operating", "chaos", "crash", "limits", "workflows", "cli", "docs", "e2e", "benchmarks")
 MASTER_KEYS = "test:" + base64.b64encode(bytes(range(32))).decode()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        area = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONG.index(area) if area in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
