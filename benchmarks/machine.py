@@ -28,7 +28,7 @@ def describe(directory: Path) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 2),
         "ram_gb": round(psutil.virtual_memory().total / 1024**3, 1),
-        "os": f"{platform.system()} {platform.release().partition("-")[0]}",
+        "os": f"{platform.system()} {platform.release().partition('-')[0]}",
         "filesystem": _filesystem(temporary),
         "fsync_ms": _fsync_milliseconds(temporary),
         "python": platform.python_version(),
