@@ -97,6 +97,7 @@ class TestNew:
 
     async def test_a_single_message_whose_outcome_was_unknown(self, heard: World) -> None:
         await heard.behave(webhook_delay_ms=[1_000, 1_000])
+        await heard.at_any_hour()
         (contact,) = await heard.add_contacts(1)
         await heard.faults({"kind": "reset", "provider": "whatsapp_cloud", "next": 1})
         message = await heard.send(contact, purpose=Purpose.MARKETING)
