@@ -92,6 +92,7 @@ class TestReset:
         await heard.until("SELECT count(*) FROM messages WHERE channel = 'sms' AND status = 'delivered'", (1,))
         await heard.behave(webhook_delay_ms=[1_000, 1_000])
         await heard.faults({"kind": "reset", "provider": "whatsapp_cloud", "next": 1})
+        await heard.at_any_hour()
         unknown = await heard.send(lost, purpose=Purpose.MARKETING)
         messages = [plain, fallen, unknown]
         assert [await heard.outcome(message) for message in messages] == ["sent", "sent", "sent"]
