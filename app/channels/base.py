@@ -14,6 +14,7 @@ from uuid import UUID
 import httpx
 
 from app.domain.status import Channel, MessageType, Purpose
+from app.errors import SendError, UnsupportedFeature
 
 
 class Feature(StrEnum):
@@ -26,6 +27,7 @@ class Feature(StrEnum):
     READ_RECEIPTS = "read_receipts"
     LOOKUP = "lookup"  # an unknown send can be looked up
     IDEMPOTENCY_KEY = "idempotency_key"  # an unknown send is settled by the same request with the same key
+    BATCH = "batch"  # one request carries several messages
 
 
 class EventKind(StrEnum):
@@ -145,6 +147,7 @@ class Adapter(Protocol):
     recipient_interval: ClassVar[timedelta | None]
     # with Feature.IDEMPOTENCY_KEY: for how long the same request with the same reference is no second message
     idempotency_key_lifetime: ClassVar[timedelta | None]
+    most_per_request: ClassVar[int]  # messages; more than 1 with Feature.BATCH only
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None: ...
 
@@ -167,6 +170,12 @@ class Adapter(Protocol):
         """Hand the message to the provider. Raises a SendError (app.errors) of the right branch otherwise."""
         ...
 
+    async def send_batch(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
+        """Hand over up to `most_per_request` messages in one request; one answer for each, in their order.
+
+        Only with Feature.BATCH. Raises a SendError that is the answer to every one of them."""
+        ...
+
     def verify(self, request: WebhookRequest) -> None:
         """Raise InvalidSignature unless the raw body was signed by the provider."""
         ...
@@ -179,6 +188,15 @@ class Adapter(Protocol):
         """Find out whether an unknown send was accepted. Only with Feature.LOOKUP. The provider's ids in `known` are
         those of other messages."""
         ...
+
+
+class OneByOne:
+    """For an adapter whose provider takes one message a request."""
+
+    most_per_request: ClassVar[int] = 1
+
+    async def send_batch(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
+        raise UnsupportedFeature("This provider takes one message a request.")
 
 
 def missing_credentials(required: Sequence[str] | frozenset[str], credentials: Mapping[str, str]) -> list[str]:

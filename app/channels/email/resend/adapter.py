@@ -14,6 +14,7 @@ from app.channels.base import (
     AdapterContext,
     Feature,
     LookupResult,
+    OneByOne,
     OutboundMessage,
     Receipt,
     WebhookEvent,
@@ -32,7 +33,7 @@ SPECIALS = frozenset("()<>[]:;@,.")
 USER_AGENT = "relay/1"  # a request without one is refused with 403
 
 
-class ResendEmail:
+class ResendEmail(OneByOne):
     provider: ClassVar[str] = "resend"
     channel: ClassVar[Channel] = Channel.EMAIL
     features: ClassVar[frozenset[Feature]] = frozenset(

@@ -20,6 +20,7 @@ from app.channels.base import (
     AdapterContext,
     Feature,
     LookupResult,
+    OneByOne,
     OutboundMessage,
     Receipt,
     WebhookEvent,
@@ -39,7 +40,7 @@ TRACKING = {"subscription_tracking": {"enable": False}}
 PREFIX = "x-twilio-email-event-webhook-"
 
 
-class SendGridEmail:
+class SendGridEmail(OneByOne):
     provider: ClassVar[str] = "sendgrid"
     channel: ClassVar[Channel] = Channel.EMAIL
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.READ_RECEIPTS})

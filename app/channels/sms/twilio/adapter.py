@@ -18,6 +18,7 @@ from app.channels.base import (
     EventKind,
     Feature,
     LookupResult,
+    OneByOne,
     OutboundMessage,
     Receipt,
     WebhookEvent,
@@ -45,7 +46,7 @@ LOOK_UP_PAGES = 10  # of 50: more than anyone is sent in a day
 CLOCK_SKEW = timedelta(minutes=1)  # Twilio's clock and ours
 
 
-class TwilioSms:
+class TwilioSms(OneByOne):
     provider: ClassVar[str] = "twilio"
     channel: ClassVar[Channel] = Channel.SMS
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.MEDIA, Feature.INBOUND, Feature.LOOKUP})

@@ -16,6 +16,7 @@ from app.channels.base import (
     AdapterContext,
     Feature,
     LookupResult,
+    OneByOne,
     OutboundMessage,
     Receipt,
     WebhookEvent,
@@ -41,7 +42,7 @@ MEDIA_KINDS = frozenset({"image", "video", "document", "audio", "sticker"})
 CAPTIONED = frozenset({"image", "video", "document"})
 
 
-class WhatsAppCloud:
+class WhatsAppCloud(OneByOne):
     provider: ClassVar[str] = "whatsapp_cloud"
     channel: ClassVar[Channel] = Channel.WHATSAPP
     features: ClassVar[frozenset[Feature]] = frozenset(
