@@ -1,4 +1,8 @@
-"""What every adapter promises, whatever its provider. A provider's own test class derives from `AdapterContract`."""
+"""What every adapter promises, whatever its provider.
+
+A provider's own test class derives from `AdapterContract`; one whose provider is not reached over HTTP, from
+`PortContract`.
+"""
 
 import functools
 import json
@@ -60,29 +64,17 @@ def offline() -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=AiohttpTransport(), trust_env=False)
 
 
-class AdapterContract(ABC):
+class PortContract(ABC):
+    """What it declares, and how it reads webhooks."""
+
     adapter: ClassVar[type[Adapter]]
     credentials: ClassVar[Mapping[str, str]]
-    message: ClassVar[OutboundMessage]
-    accepted: ClassVar[Reply]
-    accepted_id: ClassVar[str]
-    refused: ClassVar[Reply]  # for good, because of the message
-    refused_code: ClassVar[str]
-    refused_words: ClassVar[str]
     payload_headers: ClassVar[Mapping[str, str]]  # of a webhook, as keywords of `webhook`
     signature_header: ClassVar[str]
 
     @abstractmethod
-    def reference_in(self, request: Request) -> str:
-        """Our reference, where the provider was asked to echo it."""
-
-    @abstractmethod
     def sign(self, request: WebhookRequest) -> WebhookRequest:
         """The request as the provider would have signed it."""
-
-    @pytest.fixture
-    def sender(self, provider: ScriptedProvider, http: httpx.AsyncClient) -> Adapter:
-        return self.adapter(self.credentials, context(http, provider.url))
 
     def receiver(self, **changed: str) -> Adapter:
         return self.adapter({**self.credentials, **changed}, context(offline(), "http://127.0.0.1:9"))
@@ -111,81 +103,6 @@ class AdapterContract(ABC):
     def test_credentials_that_break_a_header_are_named(self) -> None:
         broken = {name: f"{value}\r\nX-Evil: 1" for name, value in self.credentials.items()}
         assert self.adapter.check_credentials(broken)
-
-    # --- send
-
-    async def test_accepted_message_gives_a_receipt(self, provider: ScriptedProvider, sender: Adapter) -> None:
-        provider.will(self.accepted)
-        receipt = await sender.send(self.message)
-        assert receipt.provider_message_id == self.accepted_id
-        assert len(provider.requests) == 1
-
-    async def test_reference_travels_with_the_message(self, provider: ScriptedProvider, sender: Adapter) -> None:
-        provider.will(self.accepted)
-        await sender.send(self.message)
-        assert self.reference_in(provider.requests[0]) == str(REFERENCE)
-
-    async def test_refused_message_is_rejected_in_the_words_of_the_provider(
-        self, provider: ScriptedProvider, sender: Adapter
-    ) -> None:
-        provider.will(self.refused)
-        with pytest.raises(MessageRejected) as caught:
-            await sender.send(self.message)
-        assert caught.value.provider_code == self.refused_code
-        assert self.refused_words in caught.value.detail
-
-    async def test_unreachable_provider_is_unavailable(self, http: httpx.AsyncClient) -> None:
-        sender = self.adapter(self.credentials, context(http, f"http://127.0.0.1:{free_port()}"))
-        with pytest.raises(ProviderUnavailable):
-            await sender.send(self.message)
-
-    @pytest.mark.parametrize("what", AFTER_SENDING)
-    async def test_lost_answer_is_an_unknown_outcome_and_is_not_repeated(
-        self, provider: ScriptedProvider, hasty_http: httpx.AsyncClient, what: str
-    ) -> None:
-        provider.will(AFTER_SENDING[what])
-        sender = self.adapter(self.credentials, context(hasty_http, provider.url))
-        with pytest.raises(OutcomeUnknown):
-            await sender.send(self.message)
-        assert provider.connections == 1
-
-    @pytest.mark.parametrize("status", SERVER_ERRORS)
-    @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>"], ids=["empty", "html"])
-    async def test_server_error_without_words_is_an_unknown_outcome(
-        self, provider: ScriptedProvider, sender: Adapter, status: int, body: bytes
-    ) -> None:
-        provider.will(Reply(status, body))
-        with pytest.raises(OutcomeUnknown) as caught:
-            await sender.send(self.message)
-        assert str(status) in caught.value.detail
-        assert len(provider.requests) == 1
-
-    async def test_throttling_says_how_long_to_wait(self, provider: ScriptedProvider, sender: Adapter) -> None:
-        provider.will(Reply(429, b"", {"retry-after": "7"}))
-        with pytest.raises(RateLimited) as caught:
-            await sender.send(self.message)
-        assert caught.value.retry_after == timedelta(seconds=7)
-        assert not caught.value.recipient_only
-
-    @pytest.mark.parametrize("status", [401, 403])
-    async def test_refused_credentials_are_a_matter_of_the_sender(
-        self, provider: ScriptedProvider, sender: Adapter, status: int
-    ) -> None:
-        provider.will(Reply(status))
-        with pytest.raises(ProviderMisconfigured):
-            await sender.send(self.message)
-
-    async def test_redirect_is_not_followed(self, provider: ScriptedProvider, sender: Adapter) -> None:
-        provider.will(Reply(307, b"", {"location": f"{provider.url}/elsewhere"}))
-        with pytest.raises(ProviderMisconfigured):
-            await sender.send(self.message)
-        assert len(provider.requests) == 1
-
-    async def test_message_without_content_never_leaves(self, provider: ScriptedProvider, sender: Adapter) -> None:
-        provider.will(self.accepted)
-        with pytest.raises(SendError):
-            await sender.send(replace(self.message, content={}))
-        assert provider.requests == []
 
     # --- verify
 
@@ -265,6 +182,98 @@ class AdapterContract(ABC):
             return
         for event in events:
             _assert_storable(event)
+
+
+class AdapterContract(PortContract):
+    """The same, and how it sends over HTTP."""
+
+    message: ClassVar[OutboundMessage]
+    accepted: ClassVar[Reply]
+    accepted_id: ClassVar[str]
+    refused: ClassVar[Reply]  # for good, because of the message
+    refused_code: ClassVar[str]
+    refused_words: ClassVar[str]
+
+    @abstractmethod
+    def reference_in(self, request: Request) -> str:
+        """Our reference, where the provider was asked to echo it."""
+
+    @pytest.fixture
+    def sender(self, provider: ScriptedProvider, http: httpx.AsyncClient) -> Adapter:
+        return self.adapter(self.credentials, context(http, provider.url))
+
+    async def test_accepted_message_gives_a_receipt(self, provider: ScriptedProvider, sender: Adapter) -> None:
+        provider.will(self.accepted)
+        receipt = await sender.send(self.message)
+        assert receipt.provider_message_id == self.accepted_id
+        assert len(provider.requests) == 1
+
+    async def test_reference_travels_with_the_message(self, provider: ScriptedProvider, sender: Adapter) -> None:
+        provider.will(self.accepted)
+        await sender.send(self.message)
+        assert self.reference_in(provider.requests[0]) == str(REFERENCE)
+
+    async def test_refused_message_is_rejected_in_the_words_of_the_provider(
+        self, provider: ScriptedProvider, sender: Adapter
+    ) -> None:
+        provider.will(self.refused)
+        with pytest.raises(MessageRejected) as caught:
+            await sender.send(self.message)
+        assert caught.value.provider_code == self.refused_code
+        assert self.refused_words in caught.value.detail
+
+    async def test_unreachable_provider_is_unavailable(self, http: httpx.AsyncClient) -> None:
+        sender = self.adapter(self.credentials, context(http, f"http://127.0.0.1:{free_port()}"))
+        with pytest.raises(ProviderUnavailable):
+            await sender.send(self.message)
+
+    @pytest.mark.parametrize("what", AFTER_SENDING)
+    async def test_lost_answer_is_an_unknown_outcome_and_is_not_repeated(
+        self, provider: ScriptedProvider, hasty_http: httpx.AsyncClient, what: str
+    ) -> None:
+        provider.will(AFTER_SENDING[what])
+        sender = self.adapter(self.credentials, context(hasty_http, provider.url))
+        with pytest.raises(OutcomeUnknown):
+            await sender.send(self.message)
+        assert provider.connections == 1
+
+    @pytest.mark.parametrize("status", SERVER_ERRORS)
+    @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>"], ids=["empty", "html"])
+    async def test_server_error_without_words_is_an_unknown_outcome(
+        self, provider: ScriptedProvider, sender: Adapter, status: int, body: bytes
+    ) -> None:
+        provider.will(Reply(status, body))
+        with pytest.raises(OutcomeUnknown) as caught:
+            await sender.send(self.message)
+        assert str(status) in caught.value.detail
+        assert len(provider.requests) == 1
+
+    async def test_throttling_says_how_long_to_wait(self, provider: ScriptedProvider, sender: Adapter) -> None:
+        provider.will(Reply(429, b"", {"retry-after": "7"}))
+        with pytest.raises(RateLimited) as caught:
+            await sender.send(self.message)
+        assert caught.value.retry_after == timedelta(seconds=7)
+        assert not caught.value.recipient_only
+
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_refused_credentials_are_a_matter_of_the_sender(
+        self, provider: ScriptedProvider, sender: Adapter, status: int
+    ) -> None:
+        provider.will(Reply(status))
+        with pytest.raises(ProviderMisconfigured):
+            await sender.send(self.message)
+
+    async def test_redirect_is_not_followed(self, provider: ScriptedProvider, sender: Adapter) -> None:
+        provider.will(Reply(307, b"", {"location": f"{provider.url}/elsewhere"}))
+        with pytest.raises(ProviderMisconfigured):
+            await sender.send(self.message)
+        assert len(provider.requests) == 1
+
+    async def test_message_without_content_never_leaves(self, provider: ScriptedProvider, sender: Adapter) -> None:
+        provider.will(self.accepted)
+        with pytest.raises(SendError):
+            await sender.send(replace(self.message, content={}))
+        assert provider.requests == []
 
 
 def _assert_storable(event: WebhookEvent) -> None:
