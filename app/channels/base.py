@@ -53,9 +53,12 @@ class OutboundMessage:
     """One message, rendered and ready to leave.
 
     `reference` is our message id and comes back in webhooks. `content` depends on the channel:
-    WhatsApp text `{"body"}`, WhatsApp template `{"name", "language", "components": [...]}` (the Cloud API's own
-    component objects), WhatsApp media `{"kind": image|video|document|audio|sticker, "link"|"id", "caption"?,
-    "filename"?}`, WhatsApp location `{"latitude", "longitude", "name"?, "address"?}`;
+    WhatsApp text `{"body", "preview_url"?}`; with one of `"buttons": [{"id", "title"}, …]`, `"cta_url": {"title", "url"}`
+    and `"list": {"button", "sections": [{"title"?, "rows": [{"id", "title", "description"?}]}]}`, and with `"header"?`
+    and `"footer"?`, it leaves as an interactive message (app.domain.interactive has the limits);
+    WhatsApp template `{"name", "language", "components": [...]}` (the Cloud API's own component objects);
+    WhatsApp media `{"kind": image|video|document|audio|sticker, "link"|"id", "caption"?, "filename"?}`;
+    WhatsApp location `{"latitude", "longitude", "name"?, "address"?}`;
     SMS `{"body", "media_urls"?: [...]}`; email `{"subject", "text", "html"?, "headers"?: {...}}`.
     """
 
