@@ -24,6 +24,7 @@ class Feature(StrEnum):
     AUDIO = "audio"
     BUTTONS = "buttons"
     INBOUND = "inbound"
+    DELIVERY_REPORTS = "delivery_reports"  # of every message, whether it arrived
     READ_RECEIPTS = "read_receipts"
     LOOKUP = "lookup"  # an unknown send can be looked up
     IDEMPOTENCY_KEY = "idempotency_key"  # an unknown send is settled by the same request with the same key
@@ -53,9 +54,9 @@ class OutboundMessage:
     """One message, rendered and ready to leave.
 
     `reference` is our message id and comes back in webhooks. `content` depends on the channel:
-    WhatsApp text `{"body", "preview_url"?}`; with one of `"buttons": [{"id", "title"}, …]`, `"cta_url": {"title", "url"}`
-    and `"list": {"button", "sections": [{"title"?, "rows": [{"id", "title", "description"?}]}]}`, and with `"header"?`
-    and `"footer"?`, it leaves as an interactive message (app.domain.interactive has the limits);
+    WhatsApp text `{"body", "preview_url"?}`; with one of `"buttons": [{"id", "title"}, …]`, `"cta_url": {"title",
+    "url"}` and `"list": {"button", "sections": [{"title"?, "rows": [{"id", "title", "description"?}]}]}`, and with
+    `"header"?` and `"footer"?`, it leaves as an interactive message (app.domain.interactive has the limits);
     WhatsApp template `{"name", "language", "components": [...]}` (the Cloud API's own component objects);
     WhatsApp media `{"kind": image|video|document|audio|sticker, "link"|"id", "caption"?, "filename"?}`;
     WhatsApp location `{"latitude", "longitude", "name"?, "address"?}`;
