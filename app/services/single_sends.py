@@ -132,14 +132,14 @@ async def _try(
         return SingleTurn(outcome="retry", channel=channel, reason=row.error_code, hold_until=row.next_attempt_at)
 
     contact = await single_sends.contact(session, row.contact_id)
-    lang = row.lang or contact.lang or tenant.default_lang
+    languages = (row.lang, contact.lang, tenant.default_lang)
     template = _template(row)
-    facts = _facts(row, contact, tenant, template, lang, row.channel in senders, now)
+    facts = _facts(row, contact, tenant, template, languages, row.channel in senders, now)
     decision = decide(facts)
     rendered: Rendered | None = None
     if decision.verdict is Verdict.SEND:
         try:
-            rendered = _render(row, contact, tenant, template, lang, renderer)
+            rendered = _render(row, contact, tenant, template, languages, renderer)
         except InvalidInput as problem:
             decision = unrenderable(decision, problem)
     if rendered is not None:
@@ -298,12 +298,13 @@ def _facts(
     contact: Any,
     tenant: Tenant,
     template: CompiledTemplate | None,
-    lang: str,
+    languages: tuple[str, ...],
     has_sender: bool,
     now: datetime,
 ) -> GateFacts:
     opt_in_at, opt_out_at, suppression = consent_of(contact, row.channel)
-    has_template = row.channel is Channel.WHATSAPP and template is not None and template.has_whatsapp_template(lang)
+    on_whatsapp = row.channel is Channel.WHATSAPP
+    has_template = on_whatsapp and template is not None and template.has_whatsapp_template(languages)
     kind = MessageType.TEXT if row.type is MessageType.TEMPLATE else row.type
     quiet = resolve_quiet_hours(None, tenant.settings_json.get("quiet_hours"))
     return GateFacts(
@@ -327,7 +328,12 @@ def _facts(
 
 
 def _render(
-    row: Message, contact: Any, tenant: Tenant, template: CompiledTemplate | None, lang: str, renderer: Renderer
+    row: Message,
+    contact: Any,
+    tenant: Tenant,
+    template: CompiledTemplate | None,
+    languages: tuple[str, ...],
+    renderer: Renderer,
 ) -> Rendered:
     payload = row.payload_json
     if template is not None:
@@ -339,13 +345,14 @@ def _render(
         return renderer.render(
             template,
             row.channel,
-            lang,
+            languages,
             context,
             tenant_id=row.tenant_id,
             contact_id=row.contact_id,
             message_id=row.id,
             purpose=row.purpose,
         )
+    lang = next((lang for lang in languages if lang), "")
     if row.type is not MessageType.TEXT:
         return Rendered(type=row.type, template_name="", lang=lang, content=dict(payload.get("content", {})))
     body = payload.get("text", "")

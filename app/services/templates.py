@@ -64,10 +64,10 @@ async def preview(
         "unsubscribe_url": f"{public_url}/u/preview",
     }
     missing = compiled.problems(wanted.variables)
-    lang = wanted.lang or str(person["lang"]) or template.lang
+    languages = (wanted.lang or str(person["lang"]), tenant.default_lang)
     channels = [wanted.channel] if wanted.channel else list(Channel)
     return TemplatePreviewRead(
-        channels={channel: _show(compiled, channel, lang, context, missing) for channel in channels}
+        channels={channel: _show(compiled, channel, languages, context, missing) for channel in channels}
     )
 
 
@@ -98,12 +98,16 @@ async def _person(session: AsyncSession, tenant_id: UUID, wanted: TemplatePrevie
 
 
 def _show(
-    compiled: CompiledTemplate, channel: Channel, lang: str, context: dict[str, Any], missing: list[FieldError]
+    compiled: CompiledTemplate,
+    channel: Channel,
+    languages: tuple[str, ...],
+    context: dict[str, Any],
+    missing: list[FieldError],
 ) -> ChannelPreview:
     if missing:
         return ChannelPreview(problems=_problems(missing))
     try:
-        rendered = compiled.render(channel, lang, context)
+        rendered = compiled.render(channel, languages, context)
     except InvalidInput as error:
         return ChannelPreview(problems=_problems(error.errors))
     shown = RenderedChannel(

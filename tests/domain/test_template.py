@@ -55,7 +55,7 @@ def mistakes(schema: Any) -> dict[str, str]:
 
 class TestCompileTemplate:
     def test_only_a_body_is_required(self) -> None:
-        assert body("Hello").render(Channel.SMS, "", {}).content == {"body": "Hello"}
+        assert body("Hello").render(Channel.SMS, (), {}).content == {"body": "Hello"}
 
     def test_knows_its_languages(self) -> None:
         assert compile_template(CORE, lang="en").languages == ("en", "pt", "pt_BR")
@@ -150,12 +150,12 @@ class TestSandbox:
     )
     def test_what_would_run_away_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidInput, match="cannot be rendered") as raised:
-            body(text).render(Channel.SMS, "", CONTEXT)
+            body(text).render(Channel.SMS, (), CONTEXT)
         assert raised.value.errors[0].pointer == "/core_schema/blocks/body"
 
     def test_python_is_out_of_reach(self) -> None:
         text = "-{{ contact.attributes.__class__ }}{{ contact.tags.__len__ }}{{ contact.first_name.upper }}-"
-        assert body(text).render(Channel.SMS, "", CONTEXT).content == {"body": "--"}
+        assert body(text).render(Channel.SMS, (), CONTEXT).content == {"body": "--"}
 
 
 NAMES = st.sampled_from(["contact", "first_name", "size", "first", "last", "x", "empty", "true", "nil"])
@@ -197,51 +197,69 @@ class TestRender:
         ],
     )
     def test_falls_back_from_region_to_language_to_default(self, lang: str, found: str, greeting: str) -> None:
-        rendered = compile_template(CORE, lang="en").render(Channel.SMS, lang, CONTEXT)
+        rendered = compile_template(CORE, lang="en").render(Channel.SMS, (lang,), CONTEXT)
         assert rendered.lang == found
         assert rendered.content["body"].startswith(greeting)
+
+    @pytest.mark.parametrize(
+        ("languages", "found"),
+        [
+            (("fr", "pt_PT"), "pt"),  # the tenant's, when the template has not the contact's
+            (("fr", "de"), "en"),
+            (("en_US", "pt"), "en"),  # the default blocks are in the contact's language
+            (("", "pt_BR"), "pt_BR"),
+            (("pt_BR", "en"), "pt_BR"),
+            ((), "en"),
+        ],
+    )
+    def test_the_first_language_that_is_there_wins(self, languages: tuple[str, ...], found: str) -> None:
+        assert compile_template(CORE, lang="en").render(Channel.SMS, languages, CONTEXT).lang == found
+
+    def test_a_region_of_the_default_language_reads_the_default_blocks(self) -> None:
+        template = compile_template(CORE, lang="en_GB")
+        assert template.render(Channel.SMS, ("en_US", "pt"), CONTEXT).lang == "en_GB"
 
     def test_a_missing_required_variable_is_named(self) -> None:
         for channel in Channel:
             with pytest.raises(MissingVariable) as raised:
-                compile_template(CORE).render(channel, "", {**CONTEXT, "code": " "})
+                compile_template(CORE).render(channel, (), {**CONTEXT, "code": " "})
             assert raised.value.name == "code"
             assert raised.value.errors[0].pointer == "/variables/code"
 
     def test_defaults_stand_in_and_values_win(self) -> None:
         template = compile_template(CORE)
-        assert template.render(Channel.EMAIL, "", CONTEXT).content["subject"] == "10 % for Ana"
-        assert template.render(Channel.EMAIL, "", {**CONTEXT, "percent": 25}).content["subject"] == "25 % for Ana"
+        assert template.render(Channel.EMAIL, (), CONTEXT).content["subject"] == "10 % for Ana"
+        assert template.render(Channel.EMAIL, (), {**CONTEXT, "percent": 25}).content["subject"] == "25 % for Ana"
 
     def test_empty_contact_fields_are_empty_text(self) -> None:
         text = "[{{ contact.last_name }}{{ contact.phone }}{{ contact.attributes.nothing }}{{ contact.country }}]"
-        assert body(text).render(Channel.SMS, "", CONTEXT).content == {"body": "[]"}
+        assert body(text).render(Channel.SMS, (), CONTEXT).content == {"body": "[]"}
 
     def test_liquid_has_logic_and_attributes(self) -> None:
         text = (
             "{% if contact.tags contains 'vip' %}VIP{% else %}you{% endif %} in {{ contact.attributes.city | upcase }}"
         )
-        assert body(text).render(Channel.SMS, "", CONTEXT).content == {"body": "VIP in FARO"}
+        assert body(text).render(Channel.SMS, (), CONTEXT).content == {"body": "VIP in FARO"}
 
     def test_a_body_that_renders_to_nothing_is_refused(self) -> None:
         with pytest.raises(InvalidInput, match="renders to nothing"):
-            body("{{ contact.last_name }}").render(Channel.SMS, "", CONTEXT)
+            body("{{ contact.last_name }}").render(Channel.SMS, (), CONTEXT)
 
     def test_values_are_not_rendered_again(self) -> None:
-        rendered = body("{{ contact.first_name }}").render(Channel.SMS, "", {"contact": {"first_name": "{{ code }}"}})
+        rendered = body("{{ contact.first_name }}").render(Channel.SMS, (), {"contact": {"first_name": "{{ code }}"}})
         assert rendered.content == {"body": "{{ code }}"}
 
 
 class TestRenderSms:
     def test_is_the_body_with_the_links_of_the_buttons(self) -> None:
-        rendered = compile_template(CORE).render(Channel.SMS, "", CONTEXT)
+        rendered = compile_template(CORE).render(Channel.SMS, (), CONTEXT)
         assert (rendered.type, rendered.template_name) == (MessageType.TEXT, "")
         assert rendered.content == {"body": "Hi Ana,\nuse X1.\nShop: https://shop.example/?c=X1"}
 
 
 class TestRenderWhatsapp:
     def test_sends_the_approved_template_with_its_parameters(self) -> None:
-        rendered = compile_template(CORE).render(Channel.WHATSAPP, "en", CONTEXT)
+        rendered = compile_template(CORE).render(Channel.WHATSAPP, ("en",), CONTEXT)
         assert (rendered.type, rendered.template_name) == (MessageType.TEMPLATE, "welcome")
         parameters = [{"type": "text", "text": "Ana"}, {"type": "text", "text": "X1"}]
         assert rendered.content == {
@@ -252,8 +270,8 @@ class TestRenderWhatsapp:
 
     def test_a_language_may_have_its_own_approved_version(self) -> None:
         template = compile_template(CORE)
-        assert template.render(Channel.WHATSAPP, "pt_PT", CONTEXT).content["language"] == "pt_PT"
-        assert template.render(Channel.WHATSAPP, "pt_BR", CONTEXT).content["language"] == "en_US"
+        assert template.render(Channel.WHATSAPP, ("pt_PT",), CONTEXT).content["language"] == "pt_PT"
+        assert template.render(Channel.WHATSAPP, ("pt_BR",), CONTEXT).content["language"] == "en_US"
 
     def test_header_and_buttons_become_components(self) -> None:
         whatsapp = {
@@ -266,7 +284,7 @@ class TestRenderWhatsapp:
                 {"type": "quick_reply", "index": 1, "payload": "TRACK:{{ code }}"},
             ],
         }
-        rendered = compile_template(core(whatsapp=whatsapp, i18n={})).render(Channel.WHATSAPP, "", CONTEXT)
+        rendered = compile_template(core(whatsapp=whatsapp, i18n={})).render(Channel.WHATSAPP, (), CONTEXT)
         document = {"link": "https://x.example/X1.pdf", "filename": "order.pdf"}
         assert rendered.content["components"] == [
             {"type": "header", "parameters": [{"type": "document", "document": document}]},
@@ -282,34 +300,34 @@ class TestRenderWhatsapp:
 
     def test_a_text_header_has_one_parameter(self) -> None:
         whatsapp = {"name": "n", "language": "en", "header": ["{{ code }}"]}
-        rendered = compile_template(core(whatsapp=whatsapp, i18n={})).render(Channel.WHATSAPP, "", CONTEXT)
+        rendered = compile_template(core(whatsapp=whatsapp, i18n={})).render(Channel.WHATSAPP, (), CONTEXT)
         parameter = {"type": "text", "text": "X1"}
         assert rendered.content["components"] == [{"type": "header", "parameters": [parameter]}]
 
     def test_an_empty_parameter_is_named(self) -> None:
         with pytest.raises(MissingVariable) as raised:
-            compile_template(CORE).render(Channel.WHATSAPP, "", {**CONTEXT, "contact": {"first_name": ""}})
+            compile_template(CORE).render(Channel.WHATSAPP, (), {**CONTEXT, "contact": {"first_name": ""}})
         assert raised.value.name == "contact.first_name"
         assert raised.value.errors[0].pointer == "/contact/first_name"
 
     def test_a_parameter_is_one_line(self) -> None:
         context = {**CONTEXT, "code": "X1\n\tand     more"}
-        components = compile_template(CORE).render(Channel.WHATSAPP, "", context).content["components"]
+        components = compile_template(CORE).render(Channel.WHATSAPP, (), context).content["components"]
         assert components[0]["parameters"][1]["text"] == "X1 and more"
 
     def test_without_an_approved_template_it_is_text(self) -> None:
         template = compile_template({key: value for key, value in core(i18n={}).items() if key != "whatsapp"})
-        rendered = template.render(Channel.WHATSAPP, "", CONTEXT)
+        rendered = template.render(Channel.WHATSAPP, (), CONTEXT)
         assert (rendered.type, rendered.template_name) == (MessageType.TEXT, "")
         assert rendered.content == {
             "body": "Spring\n\nHi Ana,\nuse X1.\n\nShop: https://shop.example/?c=X1\n\nAcme, Lisbon"
         }
-        assert not template.has_whatsapp_template("en")
+        assert not template.has_whatsapp_template(("en",))
 
 
 class TestRenderEmail:
     def test_has_subject_text_and_html(self) -> None:
-        content = compile_template(CORE, lang="en").render(Channel.EMAIL, "en", CONTEXT).content
+        content = compile_template(CORE, lang="en").render(Channel.EMAIL, ("en",), CONTEXT).content
         assert set(content) == {"subject", "text", "html"}
         assert content["text"] == (
             "Spring\n\nHi Ana,\nuse X1.\n\nShop: https://shop.example/?c=X1\n\nAcme, Lisbon\n\n"
@@ -332,32 +350,32 @@ class TestRenderEmail:
 
     def test_values_are_escaped_in_html_only(self) -> None:
         context = {**CONTEXT, "contact": {"first_name": '<img src=x onerror="alert(1)">'}, "code": "&quot"}
-        content = compile_template(core(i18n={})).render(Channel.EMAIL, "", context).content
+        content = compile_template(core(i18n={})).render(Channel.EMAIL, (), context).content
         assert "<img src=x" not in content["html"]
         assert 'href="https://shop.example/?c=&amp;quot"' in content["html"]
         assert '<img src=x onerror="alert(1)">' in content["text"]
 
     def test_the_visible_unsubscribe_link_speaks_the_language(self) -> None:
         template = compile_template(CORE)
-        assert "Cancelar subscrição" in template.render(Channel.EMAIL, "pt", CONTEXT).content["html"]
-        without = template.render(Channel.EMAIL, "pt", {**CONTEXT, "unsubscribe_url": ""}).content
+        assert "Cancelar subscrição" in template.render(Channel.EMAIL, ("pt",), CONTEXT).content["html"]
+        without = template.render(Channel.EMAIL, ("pt",), {**CONTEXT, "unsubscribe_url": ""}).content
         assert "Cancelar subscrição" not in without["html"] + without["text"]
 
     def test_a_subject_is_one_line(self) -> None:
         context = {**CONTEXT, "contact": {"first_name": "Ana\r\nBcc: all@example.com"}}
-        subject = compile_template(CORE).render(Channel.EMAIL, "", context).content["subject"]
+        subject = compile_template(CORE).render(Channel.EMAIL, (), context).content["subject"]
         assert subject == "10 % for Ana Bcc: all@example.com"
 
     def test_without_a_subject_the_first_words_are_it(self) -> None:
-        assert body("Hello there\nall").render(Channel.EMAIL, "", {}).content["subject"] == "Hello there"
-        assert len(body("word " * 50).render(Channel.EMAIL, "", {}).content["subject"]) <= 78
+        assert body("Hello there\nall").render(Channel.EMAIL, (), {}).content["subject"] == "Hello there"
+        assert len(body("word " * 50).render(Channel.EMAIL, (), {}).content["subject"]) <= 78
 
     @pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://x.example", "shop.example", "https://a b"])
     def test_a_button_leads_only_to_the_web(self, url: str) -> None:
         schema = {"blocks": {"body": "x", "buttons": [{"type": "url", "text": "Go", "url": "{{ link }}"}]}}
         template = compile_template({**schema, "variables": [{"name": "link"}]})
         with pytest.raises(InvalidInput, match="is not an http"):
-            template.render(Channel.EMAIL, "", {"link": url})
+            template.render(Channel.EMAIL, (), {"link": url})
 
 
 class TestProblems:
@@ -376,9 +394,9 @@ class TestHasWhatsappTemplate:
     def test_a_language_alone_may_have_one(self) -> None:
         whatsapp = {"name": "oi", "language": "pt_BR", "body": []}
         template = body("Hi", i18n={"pt_BR": {"whatsapp": whatsapp}})
-        assert template.has_whatsapp_template("pt_BR")
-        assert not template.has_whatsapp_template("pt")
-        assert not template.has_whatsapp_template("en")
+        assert template.has_whatsapp_template(("pt_BR",))
+        assert not template.has_whatsapp_template(("pt",))
+        assert not template.has_whatsapp_template(("en",))
 
 
 class TestPreview:

@@ -1,6 +1,6 @@
 """Compilation of a core schema, and its rendering per channel and language."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,14 @@ class CompiledTemplate:
         self.variables = tuple(variables)
         self.languages = tuple(content.lang for content in (default, *i18n.values()) if content.lang)
         self._default = default
-        self._by_lang = {_key(lang): content for lang, content in i18n.items()}
+        self._by_lang = dict.fromkeys(_keys(default.lang), default)
+        self._by_lang.update((_key(lang), content) for lang, content in i18n.items())
         self._required = tuple(v.name for v in variables if v.required and is_absent(v.default))
         self._defaults = {v.name: v.default for v in variables if v.default is not None}
 
-    def render(self, channel: Channel, lang: str, context: Mapping[str, Any]) -> Rendered:
-        """One message. `context` is `{"contact": {…}, "tenant": {"name"}, "unsubscribe_url", **variables}`.
+    def render(self, channel: Channel, languages: tuple[str, ...], context: Mapping[str, Any]) -> Rendered:
+        """One message in the first of `languages` that the template has. `context` is
+        `{"contact": {…}, "tenant": {"name"}, "unsubscribe_url", **variables}`.
 
         Raises MissingVariable for a required variable without value and for an empty WhatsApp parameter, and
         InvalidInput when the text cannot be rendered.
@@ -49,7 +51,7 @@ class CompiledTemplate:
         if self._defaults:
             absent = {name: value for name, value in self._defaults.items() if is_absent(context.get(name))}
             values = {**context, **absent}
-        content = self._content(lang)
+        content = self._content(languages)
         if channel is Channel.WHATSAPP and content.whatsapp is not None:
             payload = render_whatsapp(content.whatsapp, values)
             return Rendered(
@@ -65,16 +67,16 @@ class CompiledTemplate:
         """What a launch or a send must mend in its `variables`; empty when nothing."""
         return problems(self.variables, variables)
 
-    def has_whatsapp_template(self, lang: str) -> bool:
-        return self._content(lang).whatsapp is not None
+    def has_whatsapp_template(self, languages: tuple[str, ...]) -> bool:
+        return self._content(languages).whatsapp is not None
 
-    def _content(self, lang: str) -> Content:
-        """`pt_PT`, then `pt`, then the default blocks."""
-        key = _key(lang)
-        while key:
-            if key in self._by_lang:
-                return self._by_lang[key]
-            key = key.rpartition("_")[0]
+    def _content(self, languages: tuple[str, ...]) -> Content:
+        """For each language in turn `pt_PT`, then `pt`; in the end the default blocks. Who reads the default blocks'
+        language gets them, in whatever region."""
+        for lang in languages:
+            for key in _keys(lang):
+                if key in self._by_lang:
+                    return self._by_lang[key]
         return self._default
 
 
@@ -102,7 +104,7 @@ def preview(core_schema: Any, context: Mapping[str, Any], *, lang: str = "") -> 
     shown: dict[str, dict[str, Any]] = {}
     for channel in Channel:
         try:
-            rendered = template.render(channel, lang or str(context.get("contact", {}).get("lang") or ""), context)
+            rendered = template.render(channel, (lang or str(context.get("contact", {}).get("lang") or ""),), context)
         except InvalidInput as error:
             errors.update({item.pointer: item for item in error.errors if item.pointer not in errors})
             continue
@@ -163,3 +165,11 @@ class _Compiler:
 
 def _key(lang: str) -> str:
     return lang.strip().replace("-", "_").lower()
+
+
+def _keys(lang: str) -> Iterator[str]:
+    """`pt_pt`, then `pt`."""
+    key = _key(lang)
+    while key:
+        yield key
+        key = key.rpartition("_")[0]

@@ -113,8 +113,8 @@ class Chooser:
         pair_free_at: datetime | None = None,
     ) -> None:
         """The message may not leave yet after all: a limit was found that is only known once it is claimed."""
-        channel, lang = Channel(choice.channel), row.lang or self.campaign.tenant_lang
-        facts = replace(self._facts(row, channel, lang), quota_until=quota_until, pair_free_at=pair_free_at)
+        channel = Channel(choice.channel)
+        facts = replace(self._facts(row, channel), quota_until=quota_until, pair_free_at=pair_free_at)
         decision = decide(facts)
         choice.verdicts[-1] = self._verdict(row, channel, decision, None)
         choice.standing = _held(row, decision)
@@ -122,8 +122,7 @@ class Chooser:
 
     def _ask(self, row: Candidate, channel: Channel, message_id: UUID) -> tuple[Decision, Rendered | None]:
         """The gate's word, and the message when it may leave."""
-        lang = row.lang or self.campaign.tenant_lang
-        decision = decide(self._facts(row, channel, lang))
+        decision = decide(self._facts(row, channel))
         if decision.verdict is not Verdict.SEND:
             return decision, None
         context = {
@@ -135,7 +134,7 @@ class Chooser:
             rendered = self.renderer.render(
                 self.step.template,
                 channel,
-                lang,
+                self._languages(row),
                 context,
                 tenant_id=self.campaign.tenant_id,
                 contact_id=row.contact_id,
@@ -146,10 +145,13 @@ class Chooser:
             return unrenderable(decision, problem), None
         return decision, rendered
 
-    def _facts(self, row: Candidate, channel: Channel, lang: str) -> GateFacts:
+    def _languages(self, row: Candidate) -> tuple[str, ...]:
+        return row.lang, self.campaign.tenant_lang
+
+    def _facts(self, row: Candidate, channel: Channel) -> GateFacts:
         campaign = self.campaign
         opt_in_at, opt_out_at, suppression = consent_of(row, channel)
-        has_template = channel is Channel.WHATSAPP and self.step.template.has_whatsapp_template(lang)
+        has_template = channel is Channel.WHATSAPP and self.step.template.has_whatsapp_template(self._languages(row))
         zones: tuple[str, ...] = ()
         if campaign.quiet_hours:
             zones = contact_zones(row.timezone, row.phone or "", campaign.tenant_timezone)

@@ -22,7 +22,7 @@ class Renderer:
         self,
         template: CompiledTemplate,
         channel: Channel,
-        lang: str,
+        languages: tuple[str, ...],
         context: dict[str, Any],
         *,
         tenant_id: UUID,
@@ -32,9 +32,9 @@ class Renderer:
     ) -> Rendered:
         """Raises InvalidInput, of which MissingVariable is one kind."""
         if channel is not Channel.EMAIL or purpose is not Purpose.MARKETING:
-            return template.render(channel, lang, context)
+            return template.render(channel, languages, context)
         url = self.unsubscribe_url(tenant_id, contact_id, message_id)
-        rendered = template.render(channel, lang, {**context, "unsubscribe_url": url})
+        rendered = template.render(channel, languages, {**context, "unsubscribe_url": url})
         rendered.content["headers"] = _unsubscribe_headers(url)
         return rendered
 
