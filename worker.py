@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,7 @@ from app import garbage, logs, temporal
 from app.channels.http import provider_client
 from app.db import Sessions, create_engine
 from app.embedded import resolve
+from app.fallbacks import LateFallbacks
 from app.ids import TASK_QUEUE
 from app.resolver import Resolver
 from app.secrets import Vault
@@ -54,6 +55,11 @@ class Parts:
     relay: WebhookRelay
     starter: Starter
     resolver: Resolver
+    fallbacks: LateFallbacks
+
+    def loops(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the Temporal worker until `stop` is set."""
+        return [part.run(stop) for part in (self.relay, self.starter, self.resolver, self.fallbacks)]
 
 
 @asynccontextmanager
@@ -82,6 +88,7 @@ async def build(settings: Settings, client: Client) -> AsyncIterator[Parts]:
             relay=WebhookRelay(sessions, workflows, settings),
             starter=Starter(sessions, workflows),
             resolver=Resolver(sessions, senders, workflows, settings),
+            fallbacks=LateFallbacks(sessions, workflows, settings),
         )
     finally:
         await outbox.limits.close()
@@ -124,7 +131,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     if client is None:
         return
     async with build(settings, client) as parts, asyncio.TaskGroup() as loops:
-        for loop in (parts.relay.run(stop), parts.starter.run(stop), parts.resolver.run(stop)):
+        for loop in parts.loops(stop):
             loops.create_task(loop)
         async with parts.worker:
             garbage.settle()

@@ -432,7 +432,7 @@ async def working(world: World) -> AsyncIterator[worker.Parts]:
     """A worker in this process, with everything that belongs to it."""
     stop = asyncio.Event()
     async with worker.build(world.settings, world.client) as parts, asyncio.TaskGroup() as loops:
-        for loop in (parts.relay.run(stop), parts.starter.run(stop), parts.resolver.run(stop)):
+        for loop in parts.loops(stop):
             loops.create_task(loop)
         async with parts.worker:
             yield parts

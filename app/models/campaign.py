@@ -69,6 +69,7 @@ class Campaign(TenantRow, table=True):
         sa_column_kwargs={"server_default": "draft"},
     )
     status_detail: str = text_field()
+    fallback_after_seconds: float | None = Field(default=None, nullable=True, sa_type=Float)
     scheduled_at_utc: datetime | None = time_field()
     launched_at: datetime | None = time_field()  # the instant every follow-up is reckoned from
     finished_at: datetime | None = time_field()

@@ -54,7 +54,9 @@ class Message(LedgerRow, table=True):
     carries the index that finds rows a crash left behind, so that delivery receipts stay cheap updates.
 
     `frozen_json` is what a provider with idempotency keys was handed, whole, until its answer is written down; until
-    `repeat_until` the very same may be handed to it again, whatever became of the first request."""
+    `repeat_until` the very same may be handed to it again, whatever became of the first request.
+
+    What is not delivered at `fallback_at` is superseded: the next channel is tried, whatever comes of it later."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -62,6 +64,7 @@ class Message(LedgerRow, table=True):
         Index("ix_messages_campaign_contact", "campaign_id", "contact_id"),
         Index("ix_messages_provider_id", "provider_message_id", postgresql_where=text("provider_message_id <> ''")),
         Index("ix_messages_unresolved", "unresolved_since", postgresql_where=text("unresolved_since IS NOT NULL")),
+        Index("ix_messages_fallback", "fallback_at", postgresql_where=text("fallback_at IS NOT NULL")),
         Index(
             "ix_messages_unstarted",
             "created_at",
@@ -101,6 +104,8 @@ class Message(LedgerRow, table=True):
     attempts: int = Field(default=0, nullable=False, sa_type=Integer, sa_column_kwargs={"server_default": text("0")})
     next_attempt_at: datetime | None = time_field()
     unresolved_since: datetime | None = time_field()
+    fallback_at: datetime | None = time_field()
+    superseded_at: datetime | None = time_field()
     sent_at: datetime | None = time_field()
     delivered_at: datetime | None = time_field()
     read_at: datetime | None = time_field()

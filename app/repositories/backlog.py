@@ -41,6 +41,7 @@ _UNRESOLVED = text(
     ORDER BY unresolved_since LIMIT :size
     """
 )
+_LATE = text("SELECT id, tenant_id FROM messages WHERE fallback_at <= now() ORDER BY fallback_at LIMIT :size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,12 @@ async def messages(session: AsyncSession, age: timedelta, size: int) -> Sequence
 
 async def imports(session: AsyncSession, age: timedelta, size: int) -> Sequence[Waiting]:
     rows = await session.execute(_IMPORTS, {"age": age, "size": size})
+    return [Waiting(row.tenant_id, row.id) for row in rows]
+
+
+async def late(session: AsyncSession, size: int) -> Sequence[Waiting]:
+    """Messages that should have been delivered by now, or else be followed by the next channel."""
+    rows = await session.execute(_LATE, {"size": size})
     return [Waiting(row.tenant_id, row.id) for row in rows]
 
 

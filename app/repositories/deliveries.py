@@ -41,7 +41,8 @@ _APPLY = text(
         next_attempt_at = CASE WHEN r.status = r.was THEN m.next_attempt_at END,
         unresolved_since = CASE WHEN r.status IN ('sending', 'unknown') THEN m.unresolved_since END,
         frozen_json = CASE WHEN r.status IN ('queued', 'sending', 'unknown') THEN m.frozen_json END,
-        repeat_until = CASE WHEN r.status IN ('queued', 'sending', 'unknown') THEN m.repeat_until END
+        repeat_until = CASE WHEN r.status IN ('queued', 'sending', 'unknown') THEN m.repeat_until END,
+        fallback_at = CASE WHEN r.status IN ('queued', 'sending', 'unknown', 'sent') THEN m.fallback_at END
     FROM json_to_recordset(CAST(:rows AS json))
          AS r(id uuid, was text, status text, provider_message_id text, sent_at timestamptz, delivered_at timestamptz,
               read_at timestamptz, clicked_at timestamptz, failed_at timestamptz, error_code text, error_detail text)
@@ -72,7 +73,7 @@ _RECIPIENTS_FAILED = text(
       AND r.stopped_at IS NOT NULL AND r.state IN ('queued', 'sent')
     """
 )
-_TO_WAKE = text(
+_IN_PLAY = text(
     """
     SELECT m.id
     FROM messages m
@@ -82,6 +83,35 @@ _TO_WAKE = text(
       AND c.status NOT IN ('cancelled', 'failed')
     """
 )
+# Only what was surely accepted makes room for the next channel: an unknown send is never sent twice, so it is looked at
+# again, as is what still waits to leave. Until whoever has to act was told, so is everything.
+_SUPERSEDE = text(
+    """
+    UPDATE messages SET
+        superseded_at = CASE WHEN status = 'sent' THEN coalesce(superseded_at, now()) ELSE superseded_at END,
+        fallback_at = CASE WHEN status IN ('queued', 'sending', 'unknown', 'sent') THEN now() + interval '1 minute' END
+    WHERE id IN (SELECT id FROM messages WHERE id = ANY(:ids) AND fallback_at <= now() ORDER BY id
+                 FOR NO KEY UPDATE SKIP LOCKED)
+      AND tenant_id = :tenant_id
+    RETURNING id, fallback_of, contact_id, campaign_id, step, status
+    """
+)
+_TOLD = text("UPDATE messages SET fallback_at = NULL WHERE id = ANY(:ids) AND superseded_at IS NOT NULL")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Late:
+    """An accepted message that was not delivered in time."""
+
+    id: UUID
+    fallback_of: UUID | None
+    contact_id: UUID
+    campaign_id: UUID | None
+    step: int
+
+    @property
+    def root_id(self) -> UUID:
+        return self.fallback_of or self.id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,10 +201,37 @@ async def mark_accepted(session: AsyncSession, ids: Sequence[UUID]) -> None:
         await session.execute(_WRITTEN_TO, {"ids": list(ids)})
 
 
+async def supersede(session: AsyncSession, tenant_id: UUID, ids: Sequence[UUID]) -> list[Late]:
+    """Of these, which were accepted and not delivered in time: the next channel has its turn now."""
+    rows = await session.execute(_SUPERSEDE, {"ids": list(ids), "tenant_id": tenant_id})
+    return [
+        Late(
+            id=row.id,
+            fallback_of=row.fallback_of,
+            contact_id=row.contact_id,
+            campaign_id=row.campaign_id,
+            step=row.step,
+        )
+        for row in rows
+        if row.status == MessageStatus.SENT
+    ]
+
+
+async def mark_superseded_told(session: AsyncSession, ids: Sequence[UUID]) -> None:
+    """Whoever has to try the next channel knows; these need not be looked at again."""
+    if ids:
+        await session.execute(_TOLD, {"ids": sorted(ids)})
+
+
 async def to_wake(session: AsyncSession, tenant_id: UUID, failed: Sequence[UUID]) -> set[UUID]:
     """Which of these failed campaign messages call for another channel; recipients that are stopped end here."""
     if not failed:
         return set()
     await session.execute(_RECIPIENTS_FAILED, {"ids": list(failed)})
-    rows = await session.execute(_TO_WAKE, {"ids": list(failed), "tenant_id": tenant_id})
+    return await in_play(session, tenant_id, failed)
+
+
+async def in_play(session: AsyncSession, tenant_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these campaign messages are to recipients for whom something may still be tried."""
+    rows = await session.execute(_IN_PLAY, {"ids": list(ids), "tenant_id": tenant_id})
     return set(rows.scalars())

@@ -37,10 +37,14 @@ CONSENT_JOINS = """
 """
 # Among the attempts of a recipient, in place of a status: perhaps accepted, and the same request would tell.
 REPEATABLE = "repeatable"
+# Accepted, but not delivered in the time that the campaign allows: the next channel has its turn.
+SUPERSEDED = "superseded"
 _CANDIDATE = f"""
     SELECT r.contact_id, r.state, r.step, r.stop_reason, r.hold_until, {CONTACT_COLUMNS},
            (SELECT jsonb_object_agg(m.channel, CASE WHEN m.status IN ('sending', 'unknown') AND m.repeat_until > now()
-                                                    THEN '{REPEATABLE}' ELSE m.status END) FROM messages m
+                                                    THEN '{REPEATABLE}'
+                                                    WHEN m.status = 'sent' AND m.superseded_at IS NOT NULL
+                                                    THEN '{SUPERSEDED}' ELSE m.status END) FROM messages m
                WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id AND m.step = :step
                  AND m.direction = 'out') AS attempts
     FROM campaign_recipients r
@@ -76,13 +80,15 @@ _CLAIM = text(
     f"""
     INSERT INTO messages (id, tenant_id, conversation_id, contact_id, campaign_id, step, channel, direction, type,
                           purpose, template_id, template_name, lang, address, payload_json, status, settings_id,
-                          provider, claim_token, attempts, unresolved_since, frozen_json, repeat_until)
+                          provider, claim_token, attempts, unresolved_since, frozen_json, repeat_until, fallback_at)
     SELECT v.id, :tenant_id, v.contact_id, v.contact_id, :campaign_id, :step, v.channel, 'out', v.type, :purpose,
            :template_id, v.template_name, v.lang, v.address, v.payload, 'sending', v.settings_id, v.provider,
-           :claim_token, 1, now(), v.frozen, now() + v.repeat_seconds * interval '1 second'
+           :claim_token, 1, now(), v.frozen, now() + v.repeat_seconds * interval '1 second',
+           now() + v.fallback_seconds * interval '1 second'
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
          AS v(id uuid, contact_id uuid, channel text, type text, template_name text, lang text, address text,
-              payload jsonb, settings_id uuid, provider text, frozen jsonb, repeat_seconds float8)
+              payload jsonb, settings_id uuid, provider text, frozen jsonb, repeat_seconds float8,
+              fallback_seconds float8)
     ON CONFLICT (id) DO UPDATE
     SET status = 'sending', claim_token = excluded.claim_token, attempts = messages.attempts + 1,
         unresolved_since = CASE messages.status WHEN 'queued' THEN now() ELSE messages.unresolved_since END,
@@ -90,7 +96,7 @@ _CLAIM = text(
         payload_json = CASE WHEN {_SAME_REQUEST} THEN messages.payload_json ELSE excluded.payload_json END,
         frozen_json = CASE WHEN {_SAME_REQUEST} THEN messages.frozen_json ELSE excluded.frozen_json END,
         repeat_until = CASE WHEN {_SAME_REQUEST} THEN messages.repeat_until ELSE excluded.repeat_until END,
-        settings_id = excluded.settings_id, provider = excluded.provider
+        settings_id = excluded.settings_id, provider = excluded.provider, fallback_at = excluded.fallback_at
     WHERE messages.status = 'queued'
        OR {_SAME_REQUEST} AND (messages.status = 'unknown'
                                OR messages.status = 'sending' AND messages.claim_token <> excluded.claim_token)
@@ -216,6 +222,14 @@ _ABANDONED = text(
     RETURNING id
     """
 )
+# A delivery that is reported at this moment waits for the claim, or the claim sees it.
+_SUPERSEDED_NOW = text(
+    """
+    SELECT contact_id, channel, status FROM messages
+    WHERE campaign_id = :campaign_id AND contact_id = ANY(:ids) AND step = :step AND superseded_at IS NOT NULL
+    ORDER BY id FOR NO KEY UPDATE
+    """
+)
 _GIVE_UP = text(
     "UPDATE messages SET frozen_json = NULL, repeat_until = NULL "
     "WHERE id = ANY(:ids) AND status IN ('sending', 'unknown')"
@@ -262,6 +276,7 @@ class Claim:
     provider: str
     frozen: dict[str, Any] | None = None  # for a provider with idempotency keys: what it is handed, whole
     repeat_seconds: float | None = None
+    fallback_seconds: float | None = None  # not delivered by then, the next channel has its turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -315,6 +330,17 @@ async def due_of_held(session: AsyncSession, campaign_id: UUID, size: int) -> Se
 async def one(session: AsyncSession, campaign_id: UUID, contact_id: UUID, step: int) -> Sequence[Candidate]:
     values = {"campaign_id": campaign_id, "contact_id": contact_id, "step": step, "size": 1}
     return (await session.execute(_ONE, values)).all()
+
+
+async def lock_superseded(session: AsyncSession, campaign_id: UUID, step: int, candidates: Sequence[Candidate]) -> None:
+    """Before a decision: lock what was not delivered in time, and correct the attempts of whom it reached after all."""
+    attempts = {row.contact_id: row.attempts for row in candidates if SUPERSEDED in (row.attempts or {}).values()}
+    if not attempts:
+        return
+    values = {"campaign_id": campaign_id, "step": step, "ids": list(attempts)}
+    for row in await session.execute(_SUPERSEDED_NOW, values):
+        if row.status != MessageStatus.SENT:
+            attempts[row.contact_id][row.channel] = row.status
 
 
 async def claim(

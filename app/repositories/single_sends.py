@@ -26,6 +26,7 @@ _CLAIM = text(
            frozen_json = CAST(:frozen AS jsonb), repeat_until = :repeat_until,
            settings_id = :settings_id, provider = :provider,
            address = :address, lang = :lang, template_name = :template_name,
+           fallback_at = now() + CAST(:fallback_after AS interval),
            payload_json = payload_json || jsonb_build_object('sent', CAST(:sent AS jsonb))
     WHERE id = :id AND status = ANY(:sources) RETURNING attempts
     """

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from app.domain.status import CampaignStatus, Channel, Purpose, RecipientState, StopReason
 from app.schemas.base import Body, Reply, UtcTime
-from app.schemas.messages import MessageRead
+from app.schemas.messages import FallbackAfter, MessageRead
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Exit = Literal["reply", "conversion"]
@@ -28,6 +28,7 @@ class CampaignCreate(Body):
     name: Name
     primary_channel: Channel
     fallback_order: list[Channel] = Field(default_factory=list, max_length=2, description="Tried next, in this order.")
+    fallback_after_minutes: FallbackAfter = None
     template_id: UUID
     segment: dict[str, Any] = Field(default_factory=dict, description="Who; `{}` is everyone.")
     scheduled_at_utc: UtcTime | None = Field(None, description="When to begin; absent is at the launch.")
@@ -105,6 +106,7 @@ class CampaignRead(Reply):
     status_detail: str
     primary_channel: Channel
     fallback_order: list[Channel]
+    fallback_after_minutes: float | None
     template_id: UUID
     segment: dict[str, Any]
     variables: dict[str, Any]
@@ -169,6 +171,7 @@ CREATE_EXAMPLE = {
     "name": "Spring sale",
     "primary_channel": "whatsapp",
     "fallback_order": ["sms", "email"],
+    "fallback_after_minutes": 120,
     "template_id": f"{_ID}2",
     "segment": {"all": [{"field": "tags", "op": "contains", "value": "vip"}]},
     "followups": [
@@ -185,6 +188,7 @@ READ_EXAMPLE = {
     "status_detail": "",
     "primary_channel": "whatsapp",
     "fallback_order": ["sms", "email"],
+    "fallback_after_minutes": 120.0,
     "template_id": f"{_ID}2",
     "segment": CREATE_EXAMPLE["segment"],
     "variables": {"code": "SPRING10"},

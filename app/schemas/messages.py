@@ -12,6 +12,14 @@ from app.schemas.base import Body, Reply
 from app.schemas.templates import Lang
 
 Words = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+FallbackAfter = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=10_080,
+        description="The next channel is tried, too, for a message not delivered so many minutes after it left.",
+    ),
+]
 NOT_SHOWN = frozenset({"core_schema", "html", "headers"})
 
 
@@ -36,6 +44,7 @@ class MessageSend(Body):
     meta: dict[str, Any] = Field(default_factory=dict, description="Kept with the message and answered with it.")
     purpose: Purpose = Purpose.TRANSACTIONAL
     fallback_order: list[Channel] = Field(default_factory=list, max_length=2, description="Tried next when this fails.")
+    fallback_after_minutes: FallbackAfter = None
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Self:
@@ -74,6 +83,7 @@ class MessageRead(Reply):
     error_code: str
     error_detail: str
     fallback_of: UUID | None
+    superseded_at: datetime | None = Field(description="It was not delivered in time: the next channel had its turn.")
     meta: dict[str, Any]
     created_at: datetime
     sent_at: datetime | None
@@ -157,6 +167,7 @@ READ_EXAMPLE = {
     "error_code": "",
     "error_detail": "",
     "fallback_of": None,
+    "superseded_at": None,
     "meta": {},
     "created_at": "2026-05-01T12:00:00Z",
     "sent_at": "2026-05-01T12:00:00Z",

@@ -131,6 +131,9 @@ def _shown(campaign: Campaign, sums: _Sums, steps: list[CampaignStep], settings:
         status_detail=campaign.status_detail,
         primary_channel=campaign.primary_channel,
         fallback_order=[Channel(name) for name in campaign.fallback_order_json],
+        fallback_after_minutes=(
+            campaign.fallback_after_seconds / 60 if campaign.fallback_after_seconds is not None else None
+        ),
         template_id=campaign.template_id,
         segment=campaign.segment_json,
         variables=campaign.variables_json,

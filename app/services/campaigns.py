@@ -60,6 +60,9 @@ async def create(session: AsyncSession, tenant: Tenant, wanted: CampaignCreate, 
         name=wanted.name,
         primary_channel=wanted.primary_channel,
         fallback_order_json=[channel.value for channel in wanted.fallback_order],
+        fallback_after_seconds=(
+            wanted.fallback_after_minutes * 60 if wanted.fallback_after_minutes is not None else None
+        ),
         template_id=wanted.template_id,
         segment_json=wanted.segment,
         variables_json=wanted.variables,
@@ -134,6 +137,8 @@ def _check_plan(wanted: CampaignCreate, problems: Problems) -> None:
         if channel in seen:
             problems.add(f"/fallback_order/{n}", f"{channel} is there already; each channel is tried once.")
         seen.add(channel)
+    if wanted.fallback_after_minutes is not None and not wanted.fallback_order:
+        problems.add("/fallback_after_minutes", "There is nothing to fall back to: give a fallback_order.")
     before = 0.0
     for n, step in enumerate(wanted.followups):
         if step.after_days <= before:

@@ -145,6 +145,8 @@ def _check_content(wanted: MessageSend) -> None:
         if channel in seen:
             problems.add(f"/fallback_order/{n}", f"{channel} is there already; each channel is tried once.")
         seen.add(channel)
+    if wanted.fallback_after_minutes is not None and not wanted.fallback_order:
+        problems.add("/fallback_after_minutes", "There is nothing to fall back to: give a fallback_order.")
     if wanted.subject is not None and wanted.type is not MessageType.TEXT:
         problems.add("/subject", "A subject goes with text only; a template has its own.")
     if wanted.content is not None:
@@ -190,6 +192,8 @@ def _message(tenant_id: UUID, id: UUID, wanted: MessageSend, contact: Contact, t
         payload = {"text": wanted.text, **({"subject": wanted.subject} if wanted.subject else {})}
     if wanted.fallback_order:
         payload["fallback_order"] = [channel.value for channel in wanted.fallback_order]
+        if wanted.fallback_after_minutes is not None:
+            payload["fallback_after_seconds"] = wanted.fallback_after_minutes * 60
     return Message(
         id=id,
         tenant_id=tenant_id,

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
-from app.channels.base import OutboundMessage
+from app.channels.base import Feature, OutboundMessage
 from app.domain.gate import Decision, GateFacts, Verdict, decide
 from app.domain.quiet_hours import resolve_quiet_hours
 from app.domain.status import Channel, MessageStatus, MessageType, Purpose
@@ -70,6 +70,7 @@ class _Trail:
     verdicts: list[outbox.Verdict] = field(default_factory=list)
     reason: str = ""
     failed: bool = False
+    superseded: str = ""  # the channel on which it went out, and was not delivered in time
 
 
 async def claim_single(
@@ -102,6 +103,8 @@ async def claim_single(
             break
     if turn is None or turn.short is None:
         await outbox.add_decisions(session, root.tenant_id, None, trail.verdicts)
+    if turn is None and trail.superseded:  # there is no better way
+        return SingleTurn(outcome="sent", channel=trail.superseded)
     return turn or SingleTurn(outcome="failed" if trail.failed else "skipped", reason=trail.reason)
 
 
@@ -119,6 +122,9 @@ async def _try(
 ) -> SingleTurn | None:
     """This channel's turn; None when the next one has to be tried."""
     channel = row.channel.value
+    if row.status is MessageStatus.SENT and row.superseded_at is not None:
+        trail.superseded = trail.superseded or channel
+        return None
     if row.status in ACCEPTED:
         return SingleTurn(outcome="sent", channel=channel)
     if row.status in {MessageStatus.FAILED, MessageStatus.SKIPPED}:
@@ -260,6 +266,7 @@ async def _claim(
         address=address_of(contact, row.channel),
         lang=rendered.lang,
         template_name=rendered.template_name or row.template_name,
+        fallback_after=_fallback_after(row, sender),
     )
     assert attempts is not None, "the row is locked"
     message = OutboundMessage(
@@ -286,6 +293,14 @@ async def _claim(
         counted_on=limits.counted_on,
     )
     return SingleTurn(outcome="sending", outgoing=outgoing, channel=row.channel.value)
+
+
+def _fallback_after(row: Message, sender: Sender) -> timedelta | None:
+    """When the next channel has its turn, unless this message was delivered by then."""
+    order, seconds = row.payload_json.get("fallback_order", []), row.payload_json.get("fallback_after_seconds")
+    if seconds is None or Feature.DELIVERY_REPORTS not in sender.adapter.features or row.channel.value == order[-1]:
+        return None
+    return timedelta(seconds=seconds)
 
 
 def _template(row: Message) -> CompiledTemplate | None:

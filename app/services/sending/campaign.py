@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ class LaunchedCampaign:
     tenant_timezone: str
     tenant_lang: str
     steps: Mapping[int, Step]
+    fallback_after: timedelta | None = None  # what is not delivered by then is followed by the next channel
 
 
 async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCampaign:
@@ -73,4 +75,7 @@ async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCam
         tenant_timezone=tenant.timezone,
         tenant_lang=tenant.default_lang,
         steps=steps,
+        fallback_after=(
+            timedelta(seconds=campaign.fallback_after_seconds) if campaign.fallback_after_seconds is not None else None
+        ),
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app import ids
+from app.channels.base import Feature
 from app.domain.gate import Decision, GateFacts, Verdict, decide
 from app.domain.schedule import spaced_until
 from app.domain.status import CampaignStatus, Channel, MessageStatus, MessageType, RecipientState, StopReason
@@ -66,16 +67,21 @@ class Chooser:
             reason = "left_behind"
             choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED, reason=reason)
             return choice
-        first_reason, failed = "", False
+        first_reason, failed, superseded = "", False, False
         for channel in self._channels(attempts):
             message_id = ids.outbox_id(self.campaign.id, row.contact_id, self.step.position, channel.value)
             earlier = attempts.get(channel.value)
             if earlier in {MessageStatus.FAILED, MessageStatus.SKIPPED}:
                 failed = failed or earlier == MessageStatus.FAILED
                 continue
+            if earlier == outbox.SUPERSEDED:
+                superseded = True
+                choice.verdicts.append(self._verdict(row, channel, self._late(), message_id))
+                continue
             if earlier == outbox.REPEATABLE:
                 choice.repeated = message_id
             elif earlier is not None and earlier != MessageStatus.QUEUED:
+                choice.withdrawn = self._needless(row.contact_id, attempts, MessageStatus(earlier))
                 return _already_out(choice, row.contact_id, channel, message_id, MessageStatus(earlier))
             decision, rendered = self._ask(row, channel, message_id)
             choice.channel = channel.value
@@ -94,9 +100,27 @@ class Chooser:
                 choice.withdrawn[message_id] = decision.reason
             if self._ends_everything(row):
                 break
+        if superseded:  # it went out, and there is no better way
+            choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SENT)
+            return choice
         state = RecipientState.FAILED if failed else RecipientState.SKIPPED
         choice.standing = outbox.Standing(contact_id=row.contact_id, state=state, reason=first_reason)
         return choice
+
+    def _late(self) -> Decision:
+        after = self.campaign.fallback_after or timedelta(0)
+        inputs = {"now": self.now.isoformat(), "fallback_after_minutes": after.total_seconds() / 60}
+        return Decision(verdict=Verdict.SKIP, reason="not_delivered_in_time", inputs=inputs)
+
+    def _needless(self, contact_id: UUID, attempts: Mapping[str, str], status: MessageStatus) -> dict[UUID, str]:
+        """Messages that still wait on another channel, while one was accepted."""
+        if status not in ACCEPTED:
+            return {}
+        return {
+            ids.outbox_id(self.campaign.id, contact_id, self.step.position, channel): "sent_on_another_channel"
+            for channel, earlier in attempts.items()
+            if earlier == MessageStatus.QUEUED
+        }
 
     def _channels(self, attempts: dict[str, str]) -> tuple[Channel, ...]:
         """The step's order; but only the channel on which a message may have left, if there is one."""
@@ -196,6 +220,8 @@ class Chooser:
     def _claim(self, row: Candidate, channel: Channel, message_id: UUID, rendered: Rendered) -> outbox.Claim:
         sender = self.senders[channel]
         repeat_for = sender.repeat_for
+        falls_back = channel != self.step.channels[-1] and Feature.DELIVERY_REPORTS in sender.adapter.features
+        fallback_after = self.campaign.fallback_after if falls_back else None
         return outbox.Claim(
             id=message_id,
             contact_id=row.contact_id,
@@ -209,6 +235,7 @@ class Chooser:
             provider=sender.provider,
             frozen=frozen_request(rendered) if repeat_for else None,
             repeat_seconds=repeat_for.total_seconds() if repeat_for else None,
+            fallback_seconds=fallback_after.total_seconds() if fallback_after is not None else None,
         )
 
     def _ends_everything(self, row: Candidate) -> bool:

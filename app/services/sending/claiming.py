@@ -72,6 +72,8 @@ async def claim_chunk(
     """
     campaign, step = chooser.campaign, chooser.step
     rows = {row.contact_id: row for row in candidates}
+    if campaign.fallback_after is not None:
+        await outbox.lock_superseded(session, campaign.id, step.position, candidates)
     choices = [chooser.choose(row) for row in candidates]
     trouble = None
     if troubles:

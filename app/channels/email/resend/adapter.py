@@ -37,7 +37,7 @@ class ResendEmail(OneByOne):
     provider: ClassVar[str] = "resend"
     channel: ClassVar[Channel] = Channel.EMAIL
     features: ClassVar[frozenset[Feature]] = frozenset(
-        {Feature.READ_RECEIPTS, Feature.INBOUND, Feature.IDEMPOTENCY_KEY}
+        {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND, Feature.IDEMPOTENCY_KEY}
     )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_secret"})

@@ -43,7 +43,7 @@ PREFIX = "x-twilio-email-event-webhook-"
 class SendGridEmail(OneByOne):
     provider: ClassVar[str] = "sendgrid"
     channel: ClassVar[Channel] = Channel.EMAIL
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.READ_RECEIPTS})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS})
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key"})

@@ -49,7 +49,9 @@ CLOCK_SKEW = timedelta(minutes=1)  # Twilio's clock and ours
 class TwilioSms(OneByOne):
     provider: ClassVar[str] = "twilio"
     channel: ClassVar[Channel] = Channel.SMS
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.MEDIA, Feature.INBOUND, Feature.LOOKUP})
+    features: ClassVar[frozenset[Feature]] = frozenset(
+        {Feature.DELIVERY_REPORTS, Feature.MEDIA, Feature.INBOUND, Feature.LOOKUP}
+    )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"account_sid", "auth_token"})
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_number", "messaging_service_sid"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"auth_token"})

@@ -53,6 +53,7 @@ class WhatsAppCloud(OneByOne):
             Feature.AUDIO,
             Feature.BUTTONS,
             Feature.INBOUND,
+            Feature.DELIVERY_REPORTS,
             Feature.READ_RECEIPTS,
         }
     )

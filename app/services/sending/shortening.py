@@ -1,0 +1,88 @@
+"""Short links in what is about to leave. Their rows are written by the transaction that claims the message."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.links import Shortening, eligible, links_in, links_in_html, replaced, replaced_in_html
+from app.domain.status import Channel, MessageType
+from app.domain.template import Rendered
+from app.repositories import short_links
+from app.repositories.short_links import NewLink
+from app.services.links import OWN
+from app.tokens import CODE_LENGTH, ShortCodes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A rendered message, and which of its links are to become short."""
+
+    message_id: UUID
+    channel: Channel
+    rendered: Rendered
+    shortening: Shortening
+
+
+class Shortener:
+    def __init__(self, public_url: str, codes: ShortCodes) -> None:
+        self.public_url, self.codes = public_url, codes
+        self._length = len(public_url) + len("/r/") + CODE_LENGTH
+
+    async def shorten(self, session: AsyncSession, tenant_id: UUID, drafts: Sequence[Draft]) -> dict[UUID, Rendered]:
+        """Write the links and put them into the messages; those that changed, by the message's id."""
+        wanted = {draft.message_id: links for draft in drafts if (links := self._links(draft))}
+        if not wanted:
+            return {}
+        rows = [link for links in wanted.values() for link in links]
+        ours = await short_links.add(session, tenant_id, rows)
+        changed = {}
+        for draft in drafts:
+            taken = {self._whole(link.url): self._short(link.code) for link in wanted.get(draft.message_id, ())
+                     if link.code in ours}  # fmt: skip
+            if taken:  # a code that belongs to another link stays out, and the long link in
+                content = _with_links(draft.rendered.content, draft.channel, taken)
+                changed[draft.message_id] = replace(draft.rendered, content=content)
+        return changed
+
+    def _links(self, draft: Draft) -> list[NewLink]:
+        if draft.channel is Channel.WHATSAPP or draft.rendered.type is not MessageType.TEXT:
+            return []
+        if draft.channel is Channel.EMAIL and draft.shortening is Shortening.NEVER:
+            return []
+        found = dict.fromkeys(
+            link
+            for link in _links_of(draft.rendered.content, draft.channel)
+            if eligible(link, draft.channel, draft.shortening, self.public_url, self._length)
+        )
+        return [
+            NewLink(message_id=draft.message_id, code=self.codes.code(draft.message_id, kept), url=kept)
+            for kept in map(self._kept, found)
+        ]
+
+    def _kept(self, link: str) -> str:
+        own = f"{self.public_url}{OWN}"
+        return OWN + link[len(own) :] if link.startswith(own) else link
+
+    def _whole(self, kept: str) -> str:
+        return f"{self.public_url}{kept}" if kept.startswith(OWN) else kept
+
+    def _short(self, code: str) -> str:
+        return f"{self.public_url}/r/{code}"
+
+
+def _links_of(content: Mapping[str, Any], channel: Channel) -> list[str]:
+    if channel is Channel.SMS:
+        return links_in(content.get("body", ""))
+    return [*links_in(content.get("text", "")), *links_in_html(content.get("html", ""))]
+
+
+def _with_links(content: Mapping[str, Any], channel: Channel, links: Mapping[str, str]) -> dict[str, Any]:
+    if channel is Channel.SMS:
+        return {**content, "body": replaced(content["body"], links)}
+    changed = {**content, "text": replaced(content["text"], links)}
+    if "html" in content:
+        changed["html"] = replaced_in_html(content["html"], links)
+    return changed
