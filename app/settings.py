@@ -14,6 +14,7 @@ REAL_DAY_SECONDS = 86_400
 PROVIDER_BASE_URLS = {
     "whatsapp_cloud": "https://graph.facebook.com",
     "twilio": "https://api.twilio.com",
+    "messagebird": "https://rest.messagebird.com",
     "sendgrid": "https://api.sendgrid.com",
     "resend": "https://api.resend.com",
 }
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     whatsapp_cloud_base_url: str = PROVIDER_BASE_URLS["whatsapp_cloud"]
     whatsapp_cloud_version: str = Field("v23.0", pattern=r"^v\d+\.\d+$")
     twilio_base_url: str = PROVIDER_BASE_URLS["twilio"]
+    messagebird_base_url: str = PROVIDER_BASE_URLS["messagebird"]
     sendgrid_base_url: str = PROVIDER_BASE_URLS["sendgrid"]
     resend_base_url: str = PROVIDER_BASE_URLS["resend"]
 

@@ -95,6 +95,11 @@ def read_form(request: WebhookRequest) -> dict[str, str]:
     return fields
 
 
+def read_query(request: WebhookRequest) -> dict[str, str]:
+    """The fields of the address, as they can be stored."""
+    return {_storable(name): _storable(value) for name, value in request.query.items()}
+
+
 def objects(value: Any, where: str) -> list[dict[str, Any]]:
     """`value` as a list of objects; absent is empty. Raises Malformed naming the place that is something else."""
     if value is None:

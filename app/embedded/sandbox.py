@@ -16,6 +16,7 @@ class _Given(BaseSettings):
     simulator_port: str = str(Settings.model_fields["simulator_port"].default)
     whatsapp_cloud_base_url: str = ""
     twilio_base_url: str = ""
+    messagebird_base_url: str = ""
     sendgrid_base_url: str = ""
     resend_base_url: str = ""
 

@@ -1,0 +1,5 @@
+"""MessageBird's classic SMS API."""
+
+from app.channels.sms.messagebird.adapter import MessageBirdSms
+
+__all__ = ["MessageBirdSms"]
