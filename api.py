@@ -18,6 +18,7 @@ from app.routes import (
     docs,
     health,
     imports,
+    links,
     messages,
     problems,
     reference,
@@ -47,6 +48,7 @@ ROUTES = (
     analytics,
     webhooks,
     unsubscribe,
+    links,
     health,
     docs,
 )

@@ -1,4 +1,8 @@
-"""Unsubscribe tokens: who, on which channel, because of which message; signed, so they need no table."""
+"""What the links of a message carry.
+
+Unsubscribe tokens: who, on which channel, because of which message; signed, so they need no table. Short codes: too
+short to say anything, so a table has what they stand for.
+"""
 
 import base64
 import binascii
@@ -14,6 +18,9 @@ CHANNELS = {Channel.WHATSAPP: b"w", Channel.EMAIL: b"e", Channel.SMS: b"s"}
 BY_CODE = {code: channel for channel, code in CHANNELS.items()}
 IDS_BYTES = 48
 SIGNATURE_BYTES = 16
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CODE_LENGTH = 10  # 59 bits: with a billion links, one guess in 800 million hits one of them
+CODES = len(ALPHABET) ** CODE_LENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +69,25 @@ class UnsubscribeTokens:
             contact_id=UUID(bytes=payload[17:33]),
             message_id=UUID(bytes=payload[33:49]),
         )
+
+
+class ShortCodes:
+    """Makes the code of a link in a message: the same whenever the message is rendered again, and not to be guessed
+    without the first of `keys`."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        if not keys:
+            raise ValueError("RELAY_MASTER_KEYS is not set")
+        self._key = hmac.digest(next(iter(keys.values())), b"relay/short-links", "sha256")
+
+    def code(self, message_id: UUID, url: str) -> str:
+        digest = hmac.digest(self._key, message_id.bytes + url.encode(), "sha256")
+        number = int.from_bytes(digest[:8]) % CODES
+        code = ""
+        for _ in range(CODE_LENGTH):
+            number, place = divmod(number, len(ALPHABET))
+            code += ALPHABET[place]
+        return code
 
 
 def _unknown() -> NotFound:

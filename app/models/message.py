@@ -11,7 +11,6 @@ from sqlmodel import Field
 from app.domain.status import Channel, Direction, MessageStatus, MessageType, Purpose
 from app.models.base import (
     LedgerRow,
-    TenantRow,
     count_field,
     json_field,
     optional_json,
@@ -116,11 +115,14 @@ class Message(LedgerRow, table=True):
     meta_json: dict[str, Any] | None = json_field()
 
 
-class ShortLink(TenantRow, table=True):
+class ShortLink(LedgerRow, table=True):
+    """`url` is the address whole, or `/u/…` for our own way to unsubscribe. `clicked_at`: the last click."""
+
     __tablename__ = "short_links"
     __table_args__ = (Index("ix_short_links_code", "code", unique=True),)
 
     code: str = text_field()
     url: str = text_field()
-    message_id: UUID | None = reference("")
+    message_id: UUID = reference("", nullable=False)
     clicks: int = count_field()
+    clicked_at: datetime | None = time_field()

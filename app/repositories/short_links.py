@@ -100,7 +100,5 @@ async def count_click(
 ) -> bool:
     """Count a click, unless the message left less than `quiet` ago or the click before it was within `pause`."""
     values = {"id": link.id, "tenant_id": link.tenant_id, "message_id": link.message_id, "proof_id": proof_id}
-    counted = await session.execute(
-        _COUNT, {**values, "user_agent": user_agent, "quiet": quiet, "pause": pause}
-    )
+    counted = await session.execute(_COUNT, {**values, "user_agent": user_agent, "quiet": quiet, "pause": pause})
     return bool(counted.scalar_one())

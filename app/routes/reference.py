@@ -26,7 +26,8 @@ TAGS = [
     {"name": "Conversions", "description": "Purchases, credited to the message that brought them."},
     {"name": "Analytics", "description": "What was sent and what came of it."},
     {"name": "Webhooks", "description": "Where the providers report."},
-    {"name": "Unsubscribe", "description": "The links in e-mails."},
+    {"name": "Unsubscribe", "description": "The page behind the unsubscribe link of a message."},
+    {"name": "Links", "description": "Short links, and what counts as a click."},
     {"name": "Health", "description": "For load balancers and operators."},
 ]
 HEADERS = {

@@ -4,12 +4,16 @@ from html import escape
 from typing import Any
 
 from fastapi import APIRouter
+from loguru import logger
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from app.domain.status import Channel
 from app.errors import NotFound
-from app.routes.deps import ResourcesDep, resources
+from app.routes.deps import Resources, ResourcesDep, resources
 from app.routes.endpoint import PublicEndpoint
+from app.routes.pages import DATABASE_AWAY, WORDS, busy_page, language_of, link_page, page, paragraph, wants_page
 from app.routes.problems import app_problem, documented
 from app.routes.signals import stop_sequences
 from app.services import unsubscribe
@@ -17,33 +21,10 @@ from app.services.unsubscribe import Subscription, mask_address
 
 router = APIRouter(prefix="/u", tags=["Unsubscribe"], route_class=PublicEndpoint)
 
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-}
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font-family: system-ui, sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1.5rem; line-height: 1.5 }}
-button {{ font: inherit; padding: .6rem 1.2rem; cursor: pointer }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{words}</p>
-{form}
-</body>
-</html>
-"""
-CONFIRM = '<form method="post"><button type="submit" name="confirm" value="yes">Unsubscribe</button></form>'
+CHANNEL_NAMES = {Channel.EMAIL: "E-mail", Channel.SMS: "SMS", Channel.WHATSAPP: "WhatsApp"}
+ONE_CLICK = "List-Unsubscribe"
+SUBSCRIBE = "subscribe"
+FORM = '<form method="post"><button type="submit" name="intent" value="{intent}">{words}</button></form>'
 HTML_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "A page.", "content": {"text/html": {"example": "<!doctype html>…"}}}
 }
@@ -52,46 +33,96 @@ HTML_ANSWER: dict[int | str, dict[str, Any]] = {
 @router.get("/{token}", response_class=HTMLResponse, responses={**HTML_ANSWER, **documented(404, 503)})
 async def show_unsubscribe(token: str, request: Request, relay: ResourcesDep) -> Response:
     """The page that asks to confirm. Opening it changes nothing: mail scanners open every link."""
+    return await _show(token, request, relay)
+
+
+@router.head("/{token}", response_class=HTMLResponse, include_in_schema=False)
+async def look_at_unsubscribe(token: str, request: Request, relay: ResourcesDep) -> Response:
+    """Whether there is such a page. Changes nothing."""
+    return await _show(token, request, relay)
+
+
+@router.post("/{token}", response_class=HTMLResponse, responses={**HTML_ANSWER, **documented(404, 413, 503)})
+async def unsubscribe_now(token: str, request: Request) -> Response:
+    """Unsubscribe, from the page or by a mail program's one click (`List-Unsubscribe=One-Click`). In force before this
+    answers; running follow-ups end. Doing it again is fine. `intent=subscribe`, from the page, takes it back."""
+    relay = resources(request)
+    form = await _form(request)
+    try:
+        who = relay.tokens.read(token)
+        if form.get("intent") == SUBSCRIBE and ONE_CLICK not in form:
+            async with relay.sessions.begin(who.tenant_id) as session:
+                found = await unsubscribe.subscribe_again(session, who)
+            return _back(request, found)
+        async with relay.sessions.begin(who.tenant_id) as session:
+            source = "list_unsubscribe" if ONE_CLICK in form else "unsubscribe_page"
+            found, stopped = await unsubscribe.unsubscribe(session, who, source=source)
+    except NotFound as error:
+        return _not_found(request, error)
+    except DATABASE_AWAY as error:
+        return _busy(request, error)
+    await stop_sequences(relay.workflows, stopped)
+    return _done(request, found)
+
+
+async def _show(token: str, request: Request, relay: Resources) -> Response:
     try:
         who = relay.tokens.read(token)
         async with relay.sessions.begin(who.tenant_id) as session:
             found = await unsubscribe.look_up(session, who)
     except NotFound as error:
         return _not_found(request, error)
-    return _page("Unsubscribe", f"No more messages from {_sender(found)} to {_address(found)}?", CONFIRM)
+    except DATABASE_AWAY as error:
+        return _busy(request, error)
+    return _done(request, found) if found.opted_out else _ask(request, found)
 
 
-@router.post("/{token}", response_class=HTMLResponse, responses={**HTML_ANSWER, **documented(404, 413, 503)})
-async def unsubscribe_now(token: str, request: Request) -> Response:
-    """Unsubscribe, from the page or by a mail program's one click (`List-Unsubscribe=One-Click`). In force before this
-    answers; running follow-ups end. Doing it again is fine."""
-    relay = resources(request)
-    one_click = b"List-Unsubscribe=One-Click" in await request.body()
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of the form, as one-click senders or the page post it. A body that is neither still comes from
+    somebody who posts to an unsubscribe link."""
     try:
-        who = relay.tokens.read(token)
-        async with relay.sessions.begin(who.tenant_id) as session:
-            source = "list_unsubscribe" if one_click else "unsubscribe_page"
-            found, stopped = await unsubscribe.unsubscribe(session, who, source=source)
-    except NotFound as error:
-        return _not_found(request, error)
-    await stop_sequences(relay.workflows, stopped)
-    return _page("Unsubscribed", f"You will get no more messages from {_sender(found)} at {_address(found)}.")
+        async with request.form(max_files=10, max_fields=50) as form:
+            return {name: value for name, value in form.items() if isinstance(value, str)}
+    except HTTPException as error:
+        logger.info("an unsubscribe without a readable form: {}", error.detail)
+        return {}
 
 
 def _not_found(request: Request, error: NotFound) -> Response:
-    if "text/html" in request.headers.get("accept", ""):
-        return _page("Link not valid", escape(error.detail), status=404)
-    return app_problem(error)
+    return link_page(request) if wants_page(request) else app_problem(error)
 
 
-def _page(title: str, words: str, form: str = "", status: int = 200) -> HTMLResponse:
-    """`words` and `form` are HTML."""
-    return HTMLResponse(PAGE.format(title=escape(title), words=words, form=form), status_code=status, headers=HEADERS)
+def _busy(request: Request, error: Exception) -> Response:
+    """Raises the error again for programs: the handler of all routes tells them."""
+    if not wants_page(request):
+        raise error
+    logger.error("{} /u/…: the database did not answer: {}", request.method, error)
+    return busy_page(request)
 
 
-def _sender(found: Subscription) -> str:
-    return f"<strong>{escape(found.tenant_name)}</strong>"
+def _ask(request: Request, found: Subscription) -> HTMLResponse:
+    lang = language_of(request)
+    return page(lang, "ask", _words(lang, "ask", found) + _button(lang, "unsubscribe"))
 
 
-def _address(found: Subscription) -> str:
-    return escape(mask_address(found.address)) or "you"
+def _done(request: Request, found: Subscription) -> HTMLResponse:
+    lang = language_of(request)
+    undo = paragraph(WORDS[lang]["mistake"]) + _button(lang, SUBSCRIBE)
+    return page(lang, "done", _words(lang, "done", found) + undo)
+
+
+def _back(request: Request, found: Subscription) -> HTMLResponse:
+    lang = language_of(request)
+    return page(lang, "back", _words(lang, "back", found) + _button(lang, "unsubscribe"))
+
+
+def _button(lang: str, intent: str) -> str:
+    return FORM.format(intent=intent, words=escape(WORDS[lang][intent]))
+
+
+def _words(lang: str, name: str, found: Subscription) -> str:
+    sender = f"<strong>{escape(found.tenant_name)}</strong>"
+    text = escape(WORDS[lang][name]).replace("{sender}", sender)
+    address = mask_address(found.address)
+    where = f"{CHANNEL_NAMES[found.channel]}: {escape(address)}" if address else CHANNEL_NAMES[found.channel]
+    return f"<p>{text}</p>\n<p>{where}</p>\n"

@@ -1,13 +1,15 @@
 """Unsubscribe links: what they show and what they do."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db import clock
+from app.domain.consent import is_opted_out
 from app.domain.status import Channel, StopReason, SuppressionReason
 from app.errors import NotFound
 from app.models import Contact, Tenant
+from app.repositories import consents as consent_rows
 from app.repositories import messages
 from app.services import consents
 from app.services.stops import StoppedSequence, stop_recipients
@@ -21,6 +23,7 @@ class Subscription:
     tenant_name: str
     channel: Channel
     address: str
+    opted_out: bool
 
 
 async def look_up(session: AsyncSession, token: UnsubscribeToken) -> Subscription:
@@ -31,8 +34,16 @@ async def look_up(session: AsyncSession, token: UnsubscribeToken) -> Subscriptio
         raise NotFound("This unsubscribe link is not valid any more.")
     message = await messages.get(session, token.tenant_id, token.message_id)
     current = (contact.email if token.channel is Channel.EMAIL else contact.phone) or ""
+    allowed = await consent_rows.of_contacts(session, token.tenant_id, [token.contact_id])
     return Subscription(
-        tenant_name=tenant.name, channel=token.channel, address=(message.address if message else "") or current
+        tenant_name=tenant.name,
+        channel=token.channel,
+        address=(message.address if message else "") or current,
+        opted_out=any(
+            is_opted_out(consent.opt_in_at_utc, consent.opt_out_at_utc)
+            for consent in allowed
+            if consent.channel is token.channel
+        ),
     )
 
 
@@ -41,7 +52,7 @@ async def unsubscribe(
 ) -> tuple[Subscription, list[StoppedSequence]]:
     """Record the opt-out and stop the contact's sequences; again is the same. Signal the sequences after the commit."""
     found = await look_up(session, token)
-    at = datetime.now(UTC)
+    at = await clock(session)  # the undo must be later, whichever process takes it
     await consents.record_opt_out(
         session,
         token.tenant_id,
@@ -55,6 +66,24 @@ async def unsubscribe(
     )
     stopped = await stop_recipients(session, token.tenant_id, token.contact_id, StopReason.OPTED_OUT, at)
     return found, stopped
+
+
+async def subscribe_again(session: AsyncSession, token: UnsubscribeToken) -> Subscription:
+    """Take an unsubscribe back: an opt-in, from now on. What was stopped stays stopped. Raises NotFound."""
+    found = await look_up(session, token)
+    at = await clock(session)
+    await consents.record_opt_in(
+        session,
+        token.tenant_id,
+        token.contact_id,
+        token.channel,
+        at=at,
+        source="unsubscribe_page",
+        meta={"message_id": str(token.message_id)},
+    )
+    if found.address:  # the contact may have another by now
+        await consent_rows.lift(session, token.channel, found.address, at=at)
+    return found
 
 
 def mask_address(address: str) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.links import Shortening, eligible, links_in, links_in_html, replaced, replaced_in_html
-from app.domain.status import Channel, MessageType
+from app.domain.status import Channel
 from app.domain.template import Rendered
 from app.repositories import short_links
 from app.repositories.short_links import NewLink
@@ -40,17 +40,17 @@ class Shortener:
         ours = await short_links.add(session, tenant_id, rows)
         changed = {}
         for draft in drafts:
-            taken = {self._whole(link.url): self._short(link.code) for link in wanted.get(draft.message_id, ())
-                     if link.code in ours}  # fmt: skip
+            links = [link for link in wanted.get(draft.message_id, ()) if link.code in ours]
+            taken = {self._whole(link.url): self._short(link.code) for link in links}
             if taken:  # a code that belongs to another link stays out, and the long link in
                 content = _with_links(draft.rendered.content, draft.channel, taken)
                 changed[draft.message_id] = replace(draft.rendered, content=content)
         return changed
 
     def _links(self, draft: Draft) -> list[NewLink]:
-        if draft.channel is Channel.WHATSAPP or draft.rendered.type is not MessageType.TEXT:
-            return []
-        if draft.channel is Channel.EMAIL and draft.shortening is Shortening.NEVER:
+        if draft.channel is Channel.WHATSAPP or (
+            draft.channel is Channel.EMAIL and draft.shortening is Shortening.NEVER
+        ):
             return []
         found = dict.fromkeys(
             link
