@@ -24,6 +24,7 @@ from app.services.senders import Sender, Senders
 from app.services.sending import Chooser, LaunchedCampaign, Outgoing, Recorded, Renderer, Step
 
 T = TypeVar("T")
+Answers = Sequence[Receipt | SendError]
 CHUNK = 100
 # What a provider accepted must be written down: a database that is away for this long loses nothing.
 RECORD_TRIES = 30
@@ -171,6 +172,7 @@ class Outbox:
                 renderer=self.renderer,
                 now=row.now,
                 day=timedelta(seconds=self.senders.settings.day_seconds),
+                alone=selection.contact_id is not None,
             )
             candidates = await _candidates(session, selection, size)
             troubles = await sender_troubles.still_open(session, campaign.tenant_id) if row.troubled else {}
@@ -182,10 +184,11 @@ class Outbox:
         self, outgoing: Sequence[Outgoing]
     ) -> tuple[list[tuple[Outgoing, Receipt | SendError]], BaseException | None]:
         """Hand all of them to their providers at once. An unexpected error leaves its message unknown."""
-        answers = await asyncio.gather(*(_deliver(item) for item in outgoing), return_exceptions=True)
+        requests = sending.requests(outgoing)
+        answered = await asyncio.gather(*(_request(items) for items in requests), return_exceptions=True)
         results: list[tuple[Outgoing, Receipt | SendError]] = []
         unexpected: BaseException | None = None
-        for item, answer in zip(outgoing, answers, strict=True):
+        for item, answer in _each(requests, answered):
             if not isinstance(answer, Receipt | SendError):
                 unexpected = answer
                 answer = OutcomeUnknown(f"Unexpected {type(answer).__name__} while sending.", repeat_settles=False)
@@ -211,20 +214,50 @@ class Outbox:
         return await persistently(self.sessions, campaign.tenant_id, write)
 
 
-async def _deliver(item: Outgoing) -> Receipt | SendError:
-    """Within the limits it was claimed under; a message that misses its turn does not leave."""
-    permit = item.permit
+def _each(
+    requests: Sequence[Sequence[Outgoing]], answered: Sequence[Answers | BaseException]
+) -> Iterator[tuple[Outgoing, Receipt | SendError | BaseException]]:
+    for items, answers in zip(requests, answered, strict=True):
+        if isinstance(answers, BaseException):
+            yield from ((item, answers) for item in items)
+        else:
+            yield from zip(items, answers, strict=True)
+
+
+async def _request(items: Sequence[Outgoing]) -> Answers:
+    """Within the limits they were claimed under; a message that misses its turn does not leave."""
     try:
-        if permit is not None:
-            await permit.turn()
+        late = {item.id: error for item in items if (error := await _turn_of(item)) is not None}
+        leaving = [item for item in items if item.id not in late]
+        answers = dict(zip((item.id for item in leaving), await _deliver(leaving), strict=True))
+        return [late.get(item.id) or answers[item.id] for item in items]
+    finally:
+        for item in items:
+            if item.permit is not None:
+                item.permit.answered()
+
+
+async def _turn_of(item: Outgoing) -> SendError | None:
+    try:
+        if item.permit is not None:
+            await item.permit.turn()
         if item.pair is not None:
             item.pair.check()
-        return await item.sender.adapter.send(item.message)
     except SendError as error:
         return error
-    finally:
-        if permit is not None:
-            permit.answered()
+    return None
+
+
+async def _deliver(items: Sequence[Outgoing]) -> Answers:
+    if not items:
+        return []
+    adapter = items[0].sender.adapter
+    try:
+        if len(items) > 1:
+            return await adapter.send_batch([item.message for item in items])
+        return [await adapter.send(items[0].message)]
+    except SendError as error:
+        return [error] * len(items)
 
 
 async def _candidates(session: AsyncSession, selection: Selection, size: int) -> Sequence[outbox.Candidate]:

@@ -31,6 +31,13 @@ class Limits(Body):
         le=86_400,
         description="The least time between two messages to one recipient; absent takes the provider's, 0 is none.",
     )
+    messages_per_request: int | None = Field(
+        None,
+        ge=1,
+        le=1_000,
+        description="So many messages of a campaign's launch share one request, where the provider takes batches; "
+        "absent is 1. After a crash a whole batch may be unknown, not one message.",
+    )
 
 
 class _Given(Body):
@@ -97,7 +104,12 @@ READ_EXAMPLE = {
         "auth_token": "…cdef",
         "from_number": "+351910000000",
     },
-    "limits": {"messages_per_second": 10.0, "messages_per_day": 5000, "seconds_per_recipient": None},
+    "limits": {
+        "messages_per_second": 10.0,
+        "messages_per_day": 5000,
+        "seconds_per_recipient": None,
+        "messages_per_request": None,
+    },
     "is_default": True,
     "is_active": True,
     "webhook_url": "https://relay.example.com/v1/webhooks/sms/0199a1b0-0000-7000-8000-000000000001",

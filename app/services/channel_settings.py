@@ -27,6 +27,7 @@ async def create(
     Raises InvalidInput that names each credential at fault, and AlreadyExists for a name taken on that channel.
     """
     account = _checked_account(wanted.channel, wanted.provider, wanted.credentials)
+    _check_limits(wanted.channel, wanted.provider, wanted.limits)
     await channel_settings.lock_channel(session, tenant_id, wanted.channel)
     if repeated := await channel_settings.get(session, tenant_id, id):
         return repeated
@@ -75,6 +76,7 @@ async def update(
         setting.account = _checked_account(setting.channel, setting.provider, merged)
         values["credentials"] = vault.seal(merged, tenant_id=tenant_id, row_id=setting.id)
     if wanted.limits is not None:
+        _check_limits(setting.channel, setting.provider, wanted.limits)
         values["limits"] = wanted.limits.model_dump(exclude_none=True)
     setting.settings_json = values
     # every process has the change by then; a refused sender that was mended goes on at once
@@ -130,6 +132,13 @@ def show(setting: ChannelSetting, *, vault: Vault, public_url: str) -> ChannelSe
         created_at=setting.created_at,
         updated_at=setting.updated_at,
     )
+
+
+def _check_limits(channel: Channel, provider: str, limits: Limits) -> None:
+    most = adapter_class(channel, provider).most_per_request
+    if (limits.messages_per_request or 1) > most:
+        detail = f"{provider} takes {most} messages a request at most." if most > 1 else f"{provider} takes no batches."
+        raise InvalidInput.at("/limits/messages_per_request", detail)
 
 
 def _checked_account(channel: Channel, provider: str, credentials: dict[str, str]) -> str:

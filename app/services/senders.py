@@ -28,7 +28,8 @@ FRESH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """One channel setting, ready to use. `per_second` None: the provider sets no limit.
+    """One channel setting, ready to use. `per_second` None: the provider sets no limit. `batch`: so many messages may
+    share a request.
 
     `recipient_interval`: the least time between two messages to one recipient. `per_day` and `tenant_per_day`: the
     quotas of the sender and of all senders of the tenant together, for a day in `timezone`.
@@ -41,6 +42,7 @@ class Sender:
     adapter: Adapter
     per_second: float | None
     recipient_interval: timedelta | None = None
+    batch: int = 1
     per_day: int | None = None
     tenant_per_day: int | None = None
     timezone: str = "UTC"
@@ -124,6 +126,7 @@ class Senders:
             per_second=float(limit) if limit is not None else None,
             recipient_interval=kind.recipient_interval if interval is None else timedelta(seconds=interval) or None,
             per_day=limits.get("messages_per_day"),
+            batch=min(limits.get("messages_per_request", 1), kind.most_per_request),
         )
         self._built[setting.id] = (setting.updated_at, sender)
         return sender

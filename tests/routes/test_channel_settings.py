@@ -37,8 +37,8 @@ class TestAdd:
     async def test_camel_case_credentials_are_understood(self, api: Api) -> None:
         camel = {"accountSid": "AC1", "authToken": "0123456789abcdef", "fromNumber": "+351910000000"}
         made = await add_sender(api, {**TWILIO, "credentials": camel, "limits": {"messagesPerSecond": 3}})
-        limits = {"messages_per_second": 3.0, "messages_per_day": None, "seconds_per_recipient": None}
-        assert made["limits"] == limits
+        assert made["limits"].pop("messages_per_second") == 3.0
+        assert set(made["limits"].values()) == {None}
 
     @pytest.mark.parametrize(
         ("changes", "expected"),

@@ -4,7 +4,7 @@ and recording. The caller owns the transactions and does the HTTP in between.
 
 from app.services.sending.campaign import LaunchedCampaign, Step, load_campaign
 from app.services.sending.choosing import ACCEPTED, Choice, Chooser
-from app.services.sending.claiming import Chunk, Outgoing, claim_chunk
+from app.services.sending.claiming import Chunk, Outgoing, claim_chunk, requests
 from app.services.sending.recording import Recorded, not_sent, note_sender, note_troubles, record, record_refused
 from app.services.sending.rendering import (
     Renderer,
@@ -40,6 +40,7 @@ __all__ = [
     "note_troubles",
     "record",
     "record_refused",
+    "requests",
     "stored_payload",
     "unrenderable",
     "words",

@@ -58,6 +58,7 @@ class Chooser:
     renderer: Renderer
     now: datetime
     day: timedelta = timedelta(days=1)
+    alone: bool = False  # one recipient, whose message is no part of a batch
 
     def choose(self, row: Candidate) -> Choice:
         """The first channel of the step's order that the gate lets pass, or why none does."""
@@ -219,7 +220,7 @@ class Chooser:
 
     def _claim(self, row: Candidate, channel: Channel, message_id: UUID, rendered: Rendered) -> outbox.Claim:
         sender = self.senders[channel]
-        repeat_for = sender.repeat_for
+        repeat_for = sender.repeat_for if self.alone or sender.batch == 1 else None  # only the whole batch has a key
         falls_back = channel != self.step.channels[-1] and Feature.DELIVERY_REPORTS in sender.adapter.features
         fallback_after = self.campaign.fallback_after if falls_back else None
         return outbox.Claim(

@@ -57,6 +57,21 @@ class Chunk:
     trouble: Trouble | None = None  # a refused sender, for which some were put off
 
 
+def requests(outgoing: Sequence[Outgoing]) -> list[list[Outgoing]]:
+    """Who shares a request. Whatever goes to a provider once more, or may have to, goes alone, under its own key."""
+    alone: list[list[Outgoing]] = []
+    together: dict[tuple[UUID, MessageType], list[Outgoing]] = {}
+    for item in outgoing:
+        if item.sender.batch > 1 and item.repeat_until is None and not item.doubtful:
+            together.setdefault((item.sender.settings_id, item.message.type), []).append(item)
+        else:
+            alone.append([item])
+    for items in together.values():
+        size = items[0].sender.batch
+        alone += [items[start : start + size] for start in range(0, len(items), size)]
+    return alone
+
+
 async def claim_chunk(
     session: AsyncSession,
     chooser: Chooser,
