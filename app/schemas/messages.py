@@ -38,8 +38,10 @@ class MessageSend(Body):
     variables: dict[str, Any] = Field(default_factory=dict)
     content: dict[str, Any] | None = Field(
         None,
-        description="WhatsApp media and audio `{kind, link, caption?, filename?}`, WhatsApp location "
-        "`{latitude, longitude, name?, address?}`, SMS media `{body?, media_urls[]}`.",
+        description="WhatsApp media and audio `{kind, link|id, caption?, filename?}`, WhatsApp location "
+        "`{latitude, longitude, name?, address?}`, SMS media `{body?, media_urls[]}`. Beside `text` on WhatsApp, what "
+        "can be pressed: one of `buttons [{id, title}]`, `list {button, sections [{title?, rows [{id, title, "
+        "description?}]}]}` and `cta_url {title, url}`, with `header?` and `footer?`.",
     )
     meta: dict[str, Any] = Field(default_factory=dict, description="Kept with the message and answered with it.")
     purpose: Purpose = Purpose.TRANSACTIONAL
@@ -50,6 +52,8 @@ class MessageSend(Body):
     def _has_what_its_type_needs(self) -> Self:
         needs = {MessageType.TEXT: "text", MessageType.TEMPLATE: "template_name"}.get(self.type, "content")
         for name in ("text", "template_name", "content"):
+            if name == "content" and needs == "text":
+                continue  # what can be pressed
             if (getattr(self, name) is not None) != (name == needs):
                 raise ValueError(
                     f"a message of type {self.type} needs {needs}, and only that of text, template_name, content"

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
+from app.domain import interactive
 from app.domain.pointers import Problems
 from app.domain.status import Channel, Direction, MessageStatus, MessageType
 from app.domain.template import compile_template
@@ -149,12 +150,26 @@ def _check_content(wanted: MessageSend) -> None:
         problems.add("/fallback_after_minutes", "There is nothing to fall back to: give a fallback_order.")
     if wanted.subject is not None and wanted.type is not MessageType.TEXT:
         problems.add("/subject", "A subject goes with text only; a template has its own.")
-    if wanted.content is not None:
+    if wanted.content is not None and wanted.text is not None:
+        _check_interactive(wanted, wanted.content, wanted.text, problems)
+    elif wanted.content is not None:
         for channel in [wanted.channel, *wanted.fallback_order]:
             if wanted.type not in RICH[channel]:
                 problems.add("/type", f"{channel} can't send {wanted.type}.")
         _check_shape(wanted, wanted.content, problems)
     problems.raise_any()
+
+
+def _check_interactive(wanted: MessageSend, content: dict[str, Any], words: str, problems: Problems) -> None:
+    asked = [
+        (wanted.channel, "/content"),
+        *((it, f"/fallback_order/{n}") for n, it in enumerate(wanted.fallback_order)),
+    ]
+    for channel, pointer in asked:
+        if channel is not Channel.WHATSAPP:
+            problems.add(pointer, f"{channel} has nothing that can be pressed; only WhatsApp takes content with text.")
+    if wanted.channel is Channel.WHATSAPP:
+        problems.errors.extend(interactive.problems_of(content, words))
 
 
 def _check_shape(wanted: MessageSend, content: dict[str, Any], problems: Problems) -> None:
@@ -185,11 +200,12 @@ def _message(tenant_id: UUID, id: UUID, wanted: MessageSend, contact: Contact, t
             "core_schema": template.core_schema_json,
             "variables": wanted.variables,
         }
-    elif wanted.content is not None:
+    elif wanted.content is not None and wanted.text is None:
         kind = {"kind": "audio"} if wanted.type is MessageType.AUDIO else {}
         payload = {"content": {**kind, **wanted.content}}
     else:
         payload = {"text": wanted.text, **({"subject": wanted.subject} if wanted.subject else {})}
+        payload |= {"content": wanted.content} if wanted.content is not None else {}
     if wanted.fallback_order:
         payload["fallback_order"] = [channel.value for channel in wanted.fallback_order]
         if wanted.fallback_after_minutes is not None:

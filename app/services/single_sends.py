@@ -372,7 +372,8 @@ def _render(
         return Rendered(type=row.type, template_name="", lang=lang, content=dict(payload.get("content", {})))
     body = payload.get("text", "")
     if row.channel is not Channel.EMAIL:
-        return Rendered(type=MessageType.TEXT, template_name="", lang=lang, content={"body": body})
+        pressed = payload.get("content", {})
+        return Rendered(type=MessageType.TEXT, template_name="", lang=lang, content={"body": body, **pressed})
     content: dict[str, Any] = {"subject": payload.get("subject") or tenant.name, "text": body}
     if row.purpose is Purpose.MARKETING:
         content = renderer.with_unsubscribe(

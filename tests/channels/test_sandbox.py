@@ -28,6 +28,8 @@ WELCOME = outbound(
     type=MessageType.TEMPLATE,
 )
 SMS = outbound(Channel.SMS, {"body": "Olá, Ana"})
+ROW = {"id": "s9", "title": "9:00", "description": "Room 4"}
+LINK = {"title": "Shop", "url": "https://shop.example.org"}
 MAIL = outbound(Channel.EMAIL, {"subject": "Hello", "text": "Hi", "html": "<p>Hi</p>"}, to="ana@example.com")
 MESSAGES = {"whatsapp_cloud": WELCOME, "twilio": SMS, "sendgrid": MAIL, "resend": MAIL}
 SECRETS = {"whatsapp_cloud": "access_token", "twilio": "auth_token", "sendgrid": "api_key", "resend": "api_key"}
@@ -171,6 +173,9 @@ class TestWhatsApp:
             (MessageType.MEDIA, {"kind": "document", "link": "https://cdn.example.org/a.pdf", "filename": "a.pdf"}),
             (MessageType.AUDIO, {"link": "https://cdn.example.org/a.ogg"}),
             (MessageType.LOCATION, {"latitude": 38.7, "longitude": -9.1, "name": "Depot"}),
+            (MessageType.TEXT, {"body": "Sure?", "buttons": [{"id": "y", "title": "Yes"}, {"id": "n", "title": "No"}]}),
+            (MessageType.TEXT, {"body": "When?", "list": {"button": "Choose", "sections": [{"rows": [ROW]}]}}),
+            (MessageType.TEXT, {"body": "Look", "header": "New", "footer": "Shop", "cta_url": LINK}),
         ]
         for kind, content in contents:
             receipt = await adapter.send(outbound(Channel.WHATSAPP, content, type=kind))

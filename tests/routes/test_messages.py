@@ -129,6 +129,25 @@ class TestSend:
         message = await stored(sessions, tenant, answer.json()["message_id"])
         assert message.payload_json == {"content": {"kind": "audio", **content}}
 
+    async def test_what_can_be_pressed_goes_with_the_text(self, api: Api, sessions: Sessions, tenant: Tenant) -> None:
+        await add_sender(api, WHATSAPP)
+        content = {"buttons": [{"id": "y", "title": "Yes"}, {"id": "n", "title": "No"}], "footer": "Clinic"}
+        body = {"phone": "912345678", "channel": "whatsapp", "text": "Coming?", "content": content}
+        answer = await api.post("/v1/messages/send", json=body)
+        assert answer.status_code == 202, answer.text
+        message = await stored(sessions, tenant, answer.json()["message_id"])
+        assert message.payload_json == {"text": "Coming?", "content": content}
+
+    async def test_what_whatsapp_would_refuse_is_named(self, api: Api) -> None:
+        await add_sender(api, WHATSAPP)
+        await add_sender(api)
+        content = {"buttons": [{"id": "y", "title": "Y" * 21}], "video": {}}
+        body = {"phone": "912345678", "channel": "whatsapp", "text": "Coming?", "content": content}
+        answer = await api.post("/v1/messages/send", json={**body, "fallback_order": ["sms"]})
+        assert pointers(answer) == ["/fallback_order/0", "/content/video", "/content/buttons/0/title"]
+        answer = await api.post("/v1/messages/send", json={**body, "channel": "sms"})
+        assert pointers(answer) == ["/content"]
+
     async def test_an_unknown_message_is_not_found(self, api: Api) -> None:
         assert (await api.get("/v1/messages/0199a1b0-0000-7000-8000-000000000001")).status_code == 404
 

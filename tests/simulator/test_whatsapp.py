@@ -28,6 +28,17 @@ def with_parameters(*texts: str) -> dict[str, Any]:
     }
 
 
+def pressed(kind: str, **action: Any) -> dict[str, Any]:
+    return {**text(), "type": "interactive", "interactive": {"type": kind, "body": {"text": "?"}, "action": action}}
+
+
+def reply(id: str, title: str) -> dict[str, Any]:
+    return {"type": "reply", "reply": {"id": id, "title": title}}
+
+
+ROWS = [{"id": str(n), "title": f"Row {n}"} for n in range(11)]
+
+
 class TestPostMessage:
     async def test_template_is_accepted_with_the_body_of_the_cloud_api(self, client: Client) -> None:
         answer = await client.template(reference="ref-1")
@@ -121,6 +132,13 @@ class TestPostMessage:
             ({**text(), "type": "location", "location": {"latitude": 1}}, 131008, 400),
             ({**text(), "type": "location", "location": {"latitude": "north", "longitude": 1}}, 131009, 400),
             ({**text(), "type": "interactive", "interactive": {"type": "button"}}, 131008, 400),
+            (pressed("button", buttons=[]), 131009, 400),
+            (pressed("button", buttons=[reply("a", "x" * 21)]), 131009, 400),
+            (pressed("button", buttons=[reply("a", "Yes"), reply("a", "No")]), 131009, 400),
+            (pressed("list", button="Choose", sections=[{"rows": [{"id": "a", "title": "x" * 25}]}]), 131009, 400),
+            (pressed("list", button="Choose", sections=[{"rows": ROWS[:6]}, {"rows": ROWS[6:]}]), 131008, 400),
+            (pressed("list", button="Choose", sections=[{"rows": ROWS}]), 131009, 400),
+            (pressed("cta_url", name="cta_url", parameters={"display_text": "Shop", "url": "shop"}), 131009, 400),
             (text(), 131047, 400),
         ],
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.simulator.whatsapp.errors import refuse
+from app.simulator.whatsapp.interactive import check_interactive
 
 FORMATTING = re.compile(r"[\s()+.\-]")
 MEDIA = ("image", "video", "document", "audio", "sticker")
@@ -82,51 +83,6 @@ def _location(value: Any, kind: str) -> None:
             raise refuse(131009, f"Parameter 'location.{name}' is out of range.")
 
 
-def _interactive(value: Any, kind: str) -> None:
-    parts = _object(value, kind)
-    variant, action = parts.get("type"), parts.get("action")
-    if variant not in ("button", "list", "cta_url", "flow", "product", "product_list", "catalog_message"):
-        raise refuse(100, f"Param interactive['type'] is not supported - got {variant!r}.")
-    if not isinstance(action, dict):
-        raise refuse(131008, "Parameter 'interactive.action' is required.")
-    body = parts.get("body")
-    if variant in ("button", "list") and not (isinstance(body, dict) and body.get("text")):
-        raise refuse(131008, "Parameter 'interactive.body.text' is required.")
-    if variant == "button":
-        _reply_buttons(action.get("buttons"))
-    elif variant == "list":
-        _list_rows(action)
-
-
-def _reply_buttons(buttons: Any) -> None:
-    if not isinstance(buttons, list) or not 1 <= len(buttons) <= 3:
-        raise refuse(131009, "Parameter 'interactive.action.buttons' must have 1 to 3 buttons.")
-    ids = set()
-    for button in buttons:
-        reply = button.get("reply") if isinstance(button, dict) else None
-        if not isinstance(reply, dict) or not reply.get("id") or not reply.get("title"):
-            raise refuse(131008, "Each button needs 'reply.id' and 'reply.title'.")
-        if len(str(reply["title"])) > 20 or len(str(reply["id"])) > 256:
-            raise refuse(131009, "A button title is at most 20 characters long, its id at most 256.")
-        ids.add(str(reply["id"]))
-    if len(ids) != len(buttons):
-        raise refuse(131009, "The ids of reply buttons must be unique.")
-
-
-def _list_rows(action: dict[str, Any]) -> None:
-    label, sections = action.get("button"), action.get("sections")
-    if not isinstance(label, str) or not 1 <= len(label) <= 20:
-        raise refuse(131009, "Parameter 'interactive.action.button' must be 1 to 20 characters long.")
-    if not isinstance(sections, list) or not 1 <= len(sections) <= 10:
-        raise refuse(131009, "Parameter 'interactive.action.sections' must have 1 to 10 sections.")
-    for section in sections:
-        rows = section.get("rows") if isinstance(section, dict) else None
-        if not isinstance(rows, list) or not rows:
-            raise refuse(131008, "Each section needs 'rows'.")
-        if not all(isinstance(row, dict) and row.get("id") and row.get("title") for row in rows):
-            raise refuse(131008, "Each row needs 'id' and 'title'.")
-
-
 def _reaction(value: Any, kind: str) -> None:
     if not isinstance(_object(value, kind).get("message_id"), str):
         raise refuse(131008, "Parameter 'reaction.message_id' is required.")
@@ -145,7 +101,7 @@ CHECKS: dict[str, Callable[[Any, str], None]] = {
     **dict.fromkeys(MEDIA, _media),
     "text": _text,
     "location": _location,
-    "interactive": _interactive,
+    "interactive": check_interactive,
     "reaction": _reaction,
     "contacts": _contacts,
 }

@@ -46,6 +46,7 @@ ACCEPTED = Reply(
     },
 )
 TEXT = outbound(Channel.WHATSAPP, {"body": "Your parcel leaves today"})
+SLOTS = {"button": "Choose", "sections": [{"title": "Today", "rows": [{"id": "s9", "title": "9:00"}]}]}
 
 
 def refusal(code: int, status: int = 400, **extra: Any) -> Reply:
@@ -153,6 +154,41 @@ class TestSend:
                 "location",
                 {"latitude": 0, "longitude": -9.1, "name": "Depot 4"},
             ),
+            (
+                MessageType.TEXT,
+                {"body": "Confirm?", "buttons": [{"id": "slot:yes", "title": "Yes"}], "footer": "Clinic"},
+                "interactive",
+                {
+                    "type": "button",
+                    "body": {"text": "Confirm?"},
+                    "footer": {"text": "Clinic"},
+                    "action": {"buttons": [{"type": "reply", "reply": {"id": "slot:yes", "title": "Yes"}}]},
+                },
+            ),
+            (
+                MessageType.TEXT,
+                {"body": "When?", "list": SLOTS, "header": "Times"},
+                "interactive",
+                {
+                    "type": "list",
+                    "body": {"text": "When?"},
+                    "header": {"type": "text", "text": "Times"},
+                    "action": SLOTS,
+                },
+            ),
+            (
+                MessageType.TEXT,
+                {"body": "Spring is here", "cta_url": {"title": "Shop", "url": "https://shop.example.org"}},
+                "interactive",
+                {
+                    "type": "cta_url",
+                    "body": {"text": "Spring is here"},
+                    "action": {
+                        "name": "cta_url",
+                        "parameters": {"display_text": "Shop", "url": "https://shop.example.org"},
+                    },
+                },
+            ),
         ],
     )
     async def test_each_type_has_its_own_object(
@@ -179,6 +215,7 @@ class TestSend:
             (MessageType.MEDIA, {"kind": "image"}, MessageRejected),
             (MessageType.TEMPLATE, {"name": "welcome"}, MessageRejected),
             (MessageType.LOCATION, {"latitude": 1.0}, MessageRejected),
+            (MessageType.TEXT, {"body": "Hi", "footer": "Clinic"}, UnsupportedFeature),
         ],
     )
     async def test_what_cannot_be_expressed_never_leaves(

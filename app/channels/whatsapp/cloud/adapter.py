@@ -5,7 +5,7 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp
 
 import hashlib
 import hmac
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -26,8 +26,9 @@ from app.channels.credentials import not_plain, problems
 from app.channels.http import exchange, retry_after
 from app.channels.webhooks import mapping, same
 from app.channels.whatsapp.cloud import events
+from app.channels.whatsapp.cloud.bodies import BODIES
 from app.channels.whatsapp.cloud.faults import code_of, detail_of, fault_of
-from app.domain.status import Channel, MessageType
+from app.domain.status import Channel
 from app.errors import (
     InvalidSignature,
     MessageRejected,
@@ -38,8 +39,6 @@ from app.errors import (
 )
 
 DEFAULT_VERSION = "v23.0"
-MEDIA_KINDS = frozenset({"image", "video", "document", "audio", "sticker"})
-CAPTIONED = frozenset({"image", "video", "document"})
 
 
 class WhatsAppCloud(OneByOne):
@@ -137,59 +136,6 @@ class WhatsAppCloud(OneByOne):
 
     async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("The Cloud API cannot look up a message; its status webhooks carry our reference.")
-
-
-Content = Mapping[str, Any]
-
-
-def _text(content: Content) -> tuple[str, dict[str, Any]]:
-    return "text", {"body": _required(content, "body"), "preview_url": bool(content.get("preview_url"))}
-
-
-def _template(content: Content) -> tuple[str, dict[str, Any]]:
-    template = {"name": _required(content, "name"), "language": {"code": _required(content, "language")}}
-    if components := content.get("components"):
-        template["components"] = components
-    return "template", template
-
-
-def _media(content: Content) -> tuple[str, dict[str, Any]]:
-    kind = _required(content, "kind")
-    if kind not in MEDIA_KINDS:
-        raise UnsupportedFeature(f"content.kind must be one of {', '.join(sorted(MEDIA_KINDS))}, not {kind!r}.")
-    given = {name: content[name] for name in ("id", "link", "caption", "filename") if content.get(name)}
-    if ("id" in given) == ("link" in given):
-        raise MessageRejected("Media needs exactly one of content.id and content.link.")
-    if "caption" in given and kind not in CAPTIONED:
-        raise UnsupportedFeature(f"WhatsApp shows no caption with media of kind {kind}.")
-    if "filename" in given and kind != "document":
-        raise UnsupportedFeature(f"WhatsApp shows no file name with media of kind {kind}.")
-    return kind, given
-
-
-def _audio(content: Content) -> tuple[str, dict[str, Any]]:
-    return _media({**content, "kind": "audio"})
-
-
-def _location(content: Content) -> tuple[str, dict[str, Any]]:
-    place = {name: _required(content, name) for name in ("latitude", "longitude")}
-    return "location", place | {name: content[name] for name in ("name", "address") if content.get(name)}
-
-
-BODIES: dict[MessageType, Callable[[Content], tuple[str, dict[str, Any]]]] = {
-    MessageType.TEXT: _text,
-    MessageType.TEMPLATE: _template,
-    MessageType.MEDIA: _media,
-    MessageType.AUDIO: _audio,
-    MessageType.LOCATION: _location,
-}
-
-
-def _required(content: Content, name: str) -> Any:
-    value = content.get(name)
-    if value is None or value == "":
-        raise MessageRejected(f"content.{name} is missing.")
-    return value
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
