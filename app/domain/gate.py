@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.consent import is_opted_in, is_opted_out
+from app.domain.frequency import Capped
 from app.domain.quiet_hours import QuietHours, allowed_at
+from app.domain.replies import OWN_WORD
 from app.domain.status import CampaignStatus, Channel, MessageType, Purpose, StopReason, SuppressionReason
 
 E164 = re.compile(r"\+[1-9]\d{6,14}")
@@ -31,6 +33,10 @@ STOPPED = {
     StopReason.DELETED: "contact_deleted",
 }
 ZONES_SHOWN = 4
+# What a frequency cap would keep waiting for longer than this is old news by then.
+LONGEST_CAP_HOLD = timedelta(hours=24)
+# Holds of one channel: the others are asked first, and only if none of them may send does the message wait.
+ONE_CHANNEL = frozenset({"recipient_limited"})
 
 
 class Verdict(StrEnum):
@@ -61,6 +67,10 @@ class GateFacts:
     quiet_hours: QuietHours | None
     zones: tuple[str, ...]  # the zone of the contact, or every zone its number may be in, or the tenant's
     spaced_until: datetime | None = None  # a follow-up that comes too soon after the message before it
+    marketing_only: bool = False  # the last no was to marketing alone
+    answer: bool = False  # to a keyword that the person has sent just now
+    capped: Capped | None = None  # the contact had as many marketing messages as the tenant allows
+    limited_until: datetime | None = None  # the provider takes no marketing to this person on the channel before
     # known only once all others let pass, since looking at them also takes what they leave
     quota_until: datetime | None = None  # the end of the day, when its quota is used up
     pair_free_at: datetime | None = None  # when the provider takes the next message from this sender to this recipient
@@ -98,14 +108,18 @@ def address(facts: GateFacts) -> Decision | None:
 
 
 def suppression(facts: GateFacts) -> Decision | None:
-    """Nothing overrides a suppression, whatever the purpose."""
-    return _skip(f"suppressed_{facts.suppression.value}") if facts.suppression else None
+    """Nothing overrides a suppression, whatever the purpose; but who asks for help is answered."""
+    if facts.suppression is None or (facts.answer and facts.suppression in OWN_WORD):
+        return None
+    return _skip(f"suppressed_{facts.suppression.value}")
 
 
 def consent(facts: GateFacts) -> Decision | None:
-    """Marketing needs a yes after the last no; transactional only that there is no no after the last yes."""
-    if is_opted_out(facts.opt_in_at, facts.opt_out_at):
-        return _skip("opted_out")
+    """Marketing needs a yes after the last no; transactional only that there is no no after the last yes. A no to
+    marketing alone leaves transactional messages, and an answer is what the person has asked for."""
+    if is_opted_out(facts.opt_in_at, facts.opt_out_at) and not facts.answer:
+        if facts.purpose is Purpose.MARKETING or not facts.marketing_only:
+            return _skip("opted_out")
     if facts.purpose is Purpose.MARKETING and not is_opted_in(facts.opt_in_at, facts.opt_out_at):
         return _skip("no_consent")
     return None
@@ -144,6 +158,23 @@ def quiet_hours(facts: GateFacts) -> Decision | None:
     return Decision(verdict=Verdict.HOLD, reason="quiet_hours", hold_until=until) if until else None
 
 
+def frequency_cap(facts: GateFacts) -> Decision | None:
+    """After the quiet hours, since it counts at the moment at which the message could leave."""
+    if facts.capped is None or facts.purpose is not Purpose.MARKETING:
+        return None
+    if facts.capped.until - facts.now > LONGEST_CAP_HOLD:
+        return _skip("frequency_cap")
+    return Decision(verdict=Verdict.HOLD, reason="frequency_cap", hold_until=facts.capped.until)
+
+
+def recipient_limited(facts: GateFacts) -> Decision | None:
+    """WhatsApp's limit of marketing per person, whichever business sent it: sooner would be refused again."""
+    until = facts.limited_until
+    if until is None or until <= facts.now or facts.purpose is not Purpose.MARKETING:
+        return None
+    return Decision(verdict=Verdict.HOLD, reason="recipient_limited", hold_until=until)
+
+
 def daily_quota(facts: GateFacts) -> Decision | None:
     """Whatever the purpose: a quota that some may exceed is none."""
     if facts.quota_until is None:
@@ -169,6 +200,8 @@ RULES: tuple[Callable[[GateFacts], Decision | None], ...] = (
     campaign_pause,
     spacing,
     quiet_hours,
+    frequency_cap,
+    recipient_limited,
     daily_quota,
     pair_limit,
 )
@@ -213,6 +246,10 @@ def _inputs(facts: GateFacts, rules: int) -> dict[str, Any]:
             inputs["opt_in_at"] = _utc(facts.opt_in_at)
         if facts.opt_out_at is not None:
             inputs["opt_out_at"] = _utc(facts.opt_out_at)
+        if facts.marketing_only:
+            inputs["marketing_only"] = True
+        if facts.answer:
+            inputs["answer"] = True
     if rules >= _SENDER:
         inputs["has_sender"] = facts.has_sender
     if rules >= _WINDOW and facts.channel is Channel.WHATSAPP:
@@ -225,6 +262,11 @@ def _inputs(facts: GateFacts, rules: int) -> dict[str, Any]:
     if rules >= _QUIET and facts.quiet_hours is not None and facts.purpose is Purpose.MARKETING:
         inputs["quiet_hours"] = str(facts.quiet_hours)
         inputs["zones"] = _shown(facts.zones)
+    if facts.capped is not None and rules >= _CAP:
+        inputs["cap"] = str(facts.capped.cap)
+        inputs["capped_until"] = _utc(facts.capped.until)
+    if facts.limited_until is not None and rules >= _LIMITED:
+        inputs["limited_until"] = _utc(facts.limited_until)
     if facts.quota_until is not None:
         inputs["quota_until"] = _utc(facts.quota_until)
     if facts.pair_free_at is not None:
@@ -243,3 +285,4 @@ _PLACES = {rule: place for place, rule in enumerate(RULES, start=1)}
 _STOPPED, _CONTACT, _ADDRESS = _PLACES[stopped], _PLACES[contact], _PLACES[address]
 _SUPPRESSION, _CONSENT, _SENDER = _PLACES[suppression], _PLACES[consent], _PLACES[sender]
 _WINDOW, _SPACING, _QUIET = _PLACES[whatsapp_window], _PLACES[spacing], _PLACES[quiet_hours]
+_CAP, _LIMITED = _PLACES[frequency_cap], _PLACES[recipient_limited]

@@ -20,7 +20,7 @@ STOP = """
 stop|stopall|stop all|end|cancel|unsubscribe|quit|revoke|optout|opt out|remove|td
 parar|pare|sair|cancelar|remover|anular|descadastrar|desinscrever|nao receber
 alto|baja|salir|detener|fin|no mas
-arret|arrete|arreter|desabonner|desabonnement|desinscrire|annuler
+arret|arrett|arrete|arreter|desabonner|desabonnement|desinscrire|annuler
 """
 START = """
 start|unstop|iniciar|comecar|voltar|ativar|aderir|comenzar|alta|activar|reanudar

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.frequency import Capped, FrequencyCap
 from app.domain.gate import RULES, Decision, GateFacts, Verdict, decide
 from app.domain.quiet_hours import DEFAULT
 from app.domain.status import CampaignStatus, Channel, MessageType, Purpose, StopReason, SuppressionReason
@@ -211,6 +212,57 @@ class TestQuietHours:
 
     def test_a_refusal_wins_over_the_hold(self) -> None:
         assert verdict(now=NIGHT, suppression=SuppressionReason.BOUNCE) == (Verdict.SKIP, "suppressed_bounce")
+
+
+class TestFrequencyCap:
+    CAP = FrequencyCap(channel=None, messages=3, period=168 * HOUR)
+
+    def test_holds_until_the_earliest_leaves_the_period_but_no_longer_than_a_day(self) -> None:
+        soon = Capped(until=NOON + 24 * HOUR, cap=self.CAP)
+        decision = decide(facts(capped=soon))
+        assert (decision.verdict, decision.reason, decision.hold_until) == (Verdict.HOLD, "frequency_cap", soon.until)
+        assert (decision.inputs["cap"], decision.inputs["capped_until"]) == ("3 in 168 h", soon.until.isoformat())
+        later = Capped(until=NOON + 25 * HOUR, cap=self.CAP)
+        assert verdict(capped=later) == (Verdict.SKIP, "frequency_cap")
+
+    def test_is_for_marketing_only(self) -> None:
+        capped = Capped(until=NOON + HOUR, cap=self.CAP)
+        assert verdict(capped=capped, purpose=Purpose.TRANSACTIONAL) == (Verdict.SEND, "allowed")
+
+    def test_is_asked_at_the_moment_at_which_the_message_could_leave(self) -> None:
+        later = Capped(until=NIGHT + 30 * HOUR, cap=self.CAP)
+        assert verdict(now=NIGHT, capped=later) == (Verdict.HOLD, "quiet_hours")
+
+
+class TestRecipientLimited:
+    def test_holds_marketing_until_the_limit_is_over(self) -> None:
+        decision = decide(facts(limited_until=NOON + HOUR))
+        assert (decision.verdict, decision.reason) == (Verdict.HOLD, "recipient_limited")
+        assert decision.hold_until == NOON + HOUR
+        assert verdict(limited_until=NOON) == (Verdict.SEND, "allowed")
+
+    def test_lets_transactional_messages_pass(self) -> None:
+        assert verdict(limited_until=NOON + HOUR, purpose=Purpose.TRANSACTIONAL) == (Verdict.SEND, "allowed")
+
+
+class TestMarketingOnly:
+    OUT = {"opt_out_at": NOON - HOUR, "marketing_only": True}
+
+    def test_a_no_to_marketing_alone_leaves_transactional_messages(self) -> None:
+        assert verdict(**self.OUT) == (Verdict.SKIP, "opted_out")
+        assert verdict(**self.OUT, purpose=Purpose.TRANSACTIONAL) == (Verdict.SEND, "allowed")
+
+
+class TestAnswer:
+    ASKED = {"answer": True, "purpose": Purpose.TRANSACTIONAL}
+
+    @pytest.mark.parametrize("reason", [SuppressionReason.STOP, SuppressionReason.COMPLAINT])
+    def test_goes_also_to_who_has_opted_out(self, reason: SuppressionReason) -> None:
+        assert verdict(**self.ASKED, suppression=reason, opt_out_at=NOON - HOUR) == (Verdict.SEND, "allowed")
+
+    @pytest.mark.parametrize("reason", [SuppressionReason.BOUNCE, SuppressionReason.INVALID, SuppressionReason.MANUAL])
+    def test_never_goes_where_the_address_is_the_reason(self, reason: SuppressionReason) -> None:
+        assert verdict(**self.ASKED, suppression=reason) == (Verdict.SKIP, f"suppressed_{reason}")
 
 
 class TestDecide:

@@ -1,13 +1,13 @@
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.quiet_hours import DEFAULT, QuietHours, allowed_at, resolve_quiet_hours
+from app.domain.quiet_hours import COUNTRIES, DEFAULT, WEEKDAYS, QuietHours, QuietRules, allowed_at
 from app.errors import InvalidInput
 
 ZONES = sorted(available_timezones())
@@ -19,6 +19,7 @@ WINDOWS = [
     QuietHours(start=time(1), end=time(2, 30)),  # ends inside the hour that most changes skip or repeat
     QuietHours(start=time(2, 30), end=time(3, 30)),
     QuietHours(start=time(23, 30), end=time(0, 30)),
+    COUNTRIES["FR"],  # a whole day, and clocks change on Sundays
 ]
 
 
@@ -26,11 +27,19 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def by_brute_force(quiet: QuietHours, now: datetime, zone: str) -> datetime | None:
-    """The first whole minute from `now` on whose wall clock is outside the window."""
-    tz = ZoneInfo(zone)
+def is_quiet(quiet: QuietHours, instant: datetime, zone: str) -> bool:
+    """As a person with a calendar and a clock on the wall would say it."""
+    local = instant.astimezone(ZoneInfo(zone))
+    clock, start, end = local.time(), quiet.start, quiet.end
+    if local.weekday() in quiet.days:
+        return True
+    return start <= clock < end if start <= end else clock >= start or clock < end
+
+
+def by_brute_force(quiet: QuietHours, now: datetime, *zones: str) -> datetime | None:
+    """The first whole minute from `now` on that is quiet in none of the zones."""
     instant = now.replace(second=0, microsecond=0)
-    while quiet.start != quiet.end and quiet.covers(instant.astimezone(tz).time()):
+    while any(is_quiet(quiet, instant, zone) for zone in zones):
         instant += MINUTE
     return None if instant <= now else instant
 
@@ -58,6 +67,10 @@ class TestParse:
     def test_reads_start_and_end(self) -> None:
         assert QuietHours.parse({"start": "21:00", "end": "08:00"}) == DEFAULT
 
+    @pytest.mark.parametrize("quiet", [DEFAULT, COUNTRIES["FR"]])
+    def test_reads_what_it_writes(self, quiet: QuietHours) -> None:
+        assert QuietHours.parse(quiet.as_json()) == quiet
+
     @pytest.mark.parametrize(
         ("value", "pointers"),
         [
@@ -66,6 +79,9 @@ class TestParse:
             ({"start": "21:00", "end": "08:00", "zone": "UTC"}, ["/quiet_hours/zone"]),
             ({"start": 21, "end": None}, ["/quiet_hours/start", "/quiet_hours/end"]),
             ("21:00-08:00", ["/quiet_hours"]),
+            ({"start": "21:00", "end": "08:00", "days": "sun"}, ["/quiet_hours/days"]),
+            ({"start": "21:00", "end": "08:00", "days": [1]}, ["/quiet_hours/days"]),
+            ({"start": "21:00", "end": "08:00", "days": list(WEEKDAYS)}, ["/quiet_hours/days"]),
         ],
     )
     def test_names_each_bad_field(self, value: Any, pointers: list[str]) -> None:
@@ -74,18 +90,37 @@ class TestParse:
         assert [error.pointer for error in raised.value.errors] == pointers
 
 
-class TestResolveQuietHours:
-    def test_campaign_wins_over_tenant(self) -> None:
-        own = {"start": "22:00", "end": "07:00"}
-        assert resolve_quiet_hours(own, {"start": "20:00", "end": "09:00"}) == QuietHours.parse(own)
+class TestQuietRules:
+    WIDE: ClassVar = {"start": "20:00", "end": "09:00"}
+    NARROW: ClassVar = {"start": "23:00", "end": "06:00"}
 
-    def test_absent_takes_the_tenants_and_then_the_default(self) -> None:
-        assert resolve_quiet_hours(None, {"start": "20:00", "end": "09:00"}) == QuietHours(start=time(20), end=time(9))
-        assert resolve_quiet_hours(None, None) == DEFAULT
+    def of(self, country: str, general: Any = None, by_country: Any = None) -> QuietHours | None:
+        return QuietRules.parse(general, by_country).of(country)
+
+    def test_the_tenants_of_a_country_win_over_its_general_ones(self) -> None:
+        assert self.of("PT", self.WIDE, {"PT": self.NARROW}) == QuietHours.parse(self.NARROW)
+        assert self.of("ES", self.WIDE, {"PT": self.NARROW}) == QuietHours.parse(self.WIDE)
+
+    def test_the_tenants_general_ones_win_over_the_countrys_usual_ones(self) -> None:
+        assert self.of("FR", self.WIDE) == QuietHours.parse(self.WIDE)
+        assert self.of("FR") == COUNTRIES["FR"]
+
+    @pytest.mark.parametrize("country", ["PT", "US", ""])
+    def test_elsewhere_from_nine_to_eight(self, country: str) -> None:
+        assert self.of(country) == DEFAULT
 
     def test_an_empty_object_means_none(self) -> None:
-        assert resolve_quiet_hours({}, {"start": "20:00", "end": "09:00"}) is None
-        assert resolve_quiet_hours(None, {}) is None
+        assert self.of("FR", {}) is None
+        assert self.of("FR", self.WIDE, {"FR": {}}) is None
+
+    def test_names_each_bad_field(self) -> None:
+        with pytest.raises(InvalidInput) as raised:
+            QuietRules.parse({"start": "9"}, {"PT": {"start": "21:00", "end": "08:00", "days": ["someday"]}})
+        assert [error.pointer for error in raised.value.errors] == [
+            "/quiet_hours_by_country/PT/days",
+            "/quiet_hours/start",
+            "/quiet_hours/end",
+        ]
 
 
 class TestAllowedAt:
@@ -163,6 +198,42 @@ class TestAllowedAt:
     def test_agrees_with_the_wall_clock_in_every_zone(self, zone: str, now: datetime, start: int, end: int) -> None:
         quiet = QuietHours(start=time(start // 60, start % 60), end=time(end // 60, end % 60))
         assert allowed_at(quiet, now, (zone,)) == by_brute_force(quiet, now, zone)
+
+    def test_a_quiet_day_is_quiet_from_midnight_to_midnight(self) -> None:
+        zones = ("Europe/Paris",)  # an hour ahead of UTC in winter; 17 January 2026 is a Saturday
+        assert allowed_at(COUNTRIES["FR"], at("2026-01-17T18:59:00+00:00"), zones) is None
+        monday = at("2026-01-19T07:00:00+00:00")
+        assert allowed_at(COUNTRIES["FR"], at("2026-01-17T19:00:00+00:00"), zones) == monday
+        assert allowed_at(COUNTRIES["FR"], at("2026-01-18T11:00:00+00:00"), zones) == monday
+
+    @settings(max_examples=40)
+    @given(
+        zones=st.lists(st.sampled_from(ZONES), min_size=1, max_size=4, unique=True),
+        now=MOMENTS,
+        start=st.integers(20 * 60, 23 * 60),
+        end=st.integers(0, 8 * 60),
+        days=st.frozensets(st.integers(0, 6), max_size=1),
+    )
+    def test_several_zones_are_all_awake_and_no_minute_is_lost(
+        self, zones: list[str], now: datetime, start: int, end: int, days: frozenset[int]
+    ) -> None:
+        quiet = QuietHours(start=time(start // 60, start % 60), end=time(end // 60, end % 60), days=days)
+        until = allowed_at(quiet, now, zones)
+        if until is None:
+            until = now
+        if any(is_quiet(quiet, until, zone) for zone in zones):  # then there is no common hour to wait for
+            spans = (now + timedelta(minutes=step) for step in range(0, 2 * 24 * 60, 5))
+            assert all(any(is_quiet(quiet, moment, zone) for zone in zones) for moment in spans)
+        else:
+            assert (by_brute_force(quiet, now, *zones) or now) == until
+            assert until - now <= timedelta(hours=49 if len(zones) == 1 else 74)
+
+    @settings(max_examples=200)
+    @given(zone=st.sampled_from(ZONES), now=MOMENTS)
+    def test_nobody_waits_two_days_for_the_usual_hours_of_any_country(self, zone: str, now: datetime) -> None:
+        for quiet in (DEFAULT, *COUNTRIES.values()):
+            until = allowed_at(quiet, now, (zone,))
+            assert until is None or until - now < timedelta(hours=48)
 
     @given(
         zones=st.lists(st.sampled_from(ZONES), min_size=1, max_size=6).map(tuple),
