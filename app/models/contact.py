@@ -33,6 +33,7 @@ class Contact(LedgerRow, table=True):
     attributes_json: dict[str, Any] = json_field()
     last_inbound_at: datetime | None = time_field()
     whatsapp_inbound_at: datetime | None = time_field()  # opens WhatsApp's 24 h window
+    whatsapp_limited_until: datetime | None = time_field()  # WhatsApp takes no marketing for this person before
     deleted_at: datetime | None = time_field()
     last_import_id: UUID | None = reference("")  # tells a repeated person of a file from one that was there before
 

@@ -110,6 +110,7 @@ class Message(LedgerRow, table=True):
     read_at: datetime | None = time_field()
     failed_at: datetime | None = time_field()
     clicked_at: datetime | None = time_field()
+    soft_bounced_at: datetime | None = time_field()  # given up by the provider, for a reason that may pass
     replied_at: datetime | None = time_field()
     workflow_started_at: datetime | None = time_field()  # for single sends: null until the engine has it
     meta_json: dict[str, Any] | None = json_field()
