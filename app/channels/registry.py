@@ -3,6 +3,7 @@
 from app.channels.base import Adapter
 from app.channels.email.resend import ResendEmail
 from app.channels.email.sendgrid import SendGridEmail
+from app.channels.sms.messagebird import MessageBirdSms
 from app.channels.sms.twilio import TwilioSms
 from app.channels.whatsapp.cloud import WhatsAppCloud
 from app.domain.status import Channel
@@ -11,6 +12,7 @@ from app.errors import InvalidInput
 ADAPTERS: dict[tuple[Channel, str], type[Adapter]] = {
     (Channel.WHATSAPP, "whatsapp_cloud"): WhatsAppCloud,
     (Channel.SMS, "twilio"): TwilioSms,
+    (Channel.SMS, "messagebird"): MessageBirdSms,
     (Channel.EMAIL, "sendgrid"): SendGridEmail,
     (Channel.EMAIL, "resend"): ResendEmail,
 }

@@ -19,7 +19,7 @@ def main(
     ] = None,
     log_level: Annotated[str, typer.Option(help="DEBUG shows every webhook that was not taken.")] = "INFO",
 ) -> None:
-    """Serve the WhatsApp Cloud API, Twilio's Messages, SendGrid's Mail Send and Resend's e-mails as a sandbox."""
+    """Serve the APIs of all providers as a sandbox."""
     logger.remove()
     logger.add(sys.stderr, level=log_level.upper())
     try:

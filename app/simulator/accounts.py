@@ -12,6 +12,7 @@ from app.simulator.signatures import resend_secret, sendgrid_public_key
 from app.simulator.whatsapp.templates import Template, read_templates
 
 WHATSAPP, TWILIO, SENDGRID, RESEND = "whatsapp_cloud", "twilio", "sendgrid", "resend"
+MESSAGEBIRD = "messagebird"
 
 RESEND_API_KEY = "re_sandbox_key_not_for_production"
 SENDGRID_API_KEY = "SG.sandbox-key-id.sandbox-key-secret-not-for-production"
@@ -29,6 +30,11 @@ DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
         "auth_token": "5a0d0b0c0000000000000000000000aa",
         "from_number": "+15005550006",
     },
+    MESSAGEBIRD: {
+        "access_key": "test_sandbox_access_key",
+        "originator": "3197010240000",
+        "signing_key": "sandbox-signing-key-not-for-production",
+    },
     SENDGRID: {
         "api_key": SENDGRID_API_KEY,
         "from_email": "hello@mail.example.org",
@@ -44,10 +50,14 @@ DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
 }
 
 # The field that names an account, and what else it can't work without.
-IDENTITY = {WHATSAPP: "phone_number_id", TWILIO: "account_sid", SENDGRID: "api_key", RESEND: "api_key"}
+IDENTITY = {
+    WHATSAPP: "phone_number_id", TWILIO: "account_sid", MESSAGEBIRD: "access_key", SENDGRID: "api_key",
+    RESEND: "api_key",
+}  # fmt: skip
 REQUIRED = {
     WHATSAPP: ("phone_number_id", "waba_id", "access_token", "app_secret", "verify_token"),
     TWILIO: ("account_sid", "auth_token"),
+    MESSAGEBIRD: ("access_key", "originator", "signing_key"),
     SENDGRID: ("api_key", "from_email"),
     RESEND: ("api_key", "from_email"),
 }

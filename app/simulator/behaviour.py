@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 Channel = Literal["whatsapp", "sms", "email"]
+Provider = Literal["whatsapp_cloud", "twilio", "messagebird", "sendgrid", "resend"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Span = Annotated[tuple[float, float], Field(description="least and most")]
 
@@ -143,7 +144,7 @@ class Fault(Shape):
     """
 
     kind: Literal["error", "hang", "reset", "throttle"]
-    provider: Literal["whatsapp_cloud", "twilio", "sendgrid", "resend"] | None = None
+    provider: Provider | None = None
     share: Share | None = None
     next: int | None = Field(None, ge=1)
     status: int = Field(503, ge=400, le=599)
@@ -169,7 +170,7 @@ class Inbound(Shape):
     E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Resend also
     text, the subject of an e-mail to us, and never unsubscribe, of which it hears nothing."""
 
-    provider: Literal["whatsapp_cloud", "twilio", "sendgrid", "resend"]
+    provider: Provider
     sender: str = Field(alias="from", min_length=3)
     account: str | None = Field(None, description="the account's id; default: the last one that wrote to this person")
     text: str | None = Field(None, max_length=4_096)
@@ -186,7 +187,7 @@ class Inbound(Shape):
         elif self.provider == "resend":
             if self.event == "unsubscribe" or (self.event is None and self.text is None):
                 raise ValueError("an e-mail person needs `text`, or `event` other than unsubscribe")
-        elif self.provider == "twilio":
+        elif self.provider in ("twilio", "messagebird"):
             if self.text is None:
                 raise ValueError("an SMS needs `text`")
         elif not (self.text or self.button or self.interactive or self.message):
@@ -195,7 +196,7 @@ class Inbound(Shape):
 
 
 class AccountBody(Shape):
-    provider: Literal["whatsapp_cloud", "twilio", "sendgrid", "resend"]
+    provider: Provider
     credentials: dict[str, str] = {}
     webhook_url: str | None = Field(None, pattern="^(https?://.*)?$")
     handshake: bool = Field(True, description="false saves a WhatsApp webhook URL without asking it first")

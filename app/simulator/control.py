@@ -11,10 +11,11 @@ from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
-from app.simulator.accounts import IDENTITY, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
+from app.simulator.accounts import IDENTITY, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
 from app.simulator.behaviour import FAULTS, SCRIPTS, AccountBody, Behaviour, Channel, Inbound, Shop
 from app.simulator.dispatcher import Event
 from app.simulator.limits import Arrivals
+from app.simulator.messagebird import events as messagebird_events
 from app.simulator.people import normal_address
 from app.simulator.resend import events as resend_events
 from app.simulator.sandbox import PROVIDERS, Sandbox
@@ -25,7 +26,9 @@ from app.simulator.whatsapp import events as whatsapp_events
 
 HANDSHAKE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 RESEND_EVENTS = {"spamreport": "email.complained", "open": "email.opened", "click": "email.clicked"}
-CHANNELS: dict[str, Channel] = {WHATSAPP: "whatsapp", TWILIO: "sms", SENDGRID: "email", RESEND: "email"}
+CHANNELS: dict[str, Channel] = {
+    WHATSAPP: "whatsapp", TWILIO: "sms", MESSAGEBIRD: "sms", SENDGRID: "email", RESEND: "email",
+}  # fmt: skip
 
 
 def add_routes(app: web.Application) -> None:
@@ -205,6 +208,9 @@ async def post_inbound(request: web.Request) -> web.Response:
     elif said.provider == TWILIO:
         event = twilio_events.inbound(account, address, said.text or "")
         identity = event.payload["MessageSid"]
+    elif said.provider == MESSAGEBIRD:
+        event = messagebird_events.inbound(account, address, said.text or "")
+        identity = event.payload["id"]
     elif said.provider == RESEND and said.text is not None:
         event = resend_events.inbound(account, address, said.text, now)
         identity = event.token

@@ -14,7 +14,7 @@ import aiohttp
 from loguru import logger
 from yarl import URL
 
-from app.simulator.accounts import RESEND, SENDGRID, TWILIO, WHATSAPP
+from app.simulator.accounts import MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP
 from app.simulator.behaviour import Behaviour
 
 # Seconds before each next attempt; the last one repeats. Multiplied by `retry_factor`.
@@ -23,11 +23,15 @@ RETRY_DELAYS = {
     SENDGRID: (1, 2, 4, 8, 15),
     RESEND: (1, 2, 4, 8, 15),
     TWILIO: (2, 10, 30, 90, 180),  # five retries last through five minutes of outage
+    MESSAGEBIRD: (1, 2, 4, 8, 15, 30, 60),
     "shop": (0.5, 1, 2, 5),
     "one_click": (1, 2, 4, 8, 15),
 }
 DAY = 86_400
-LIFETIMES = {WHATSAPP: 7 * DAY, SENDGRID: DAY, RESEND: DAY, TWILIO: DAY, "shop": 7 * DAY, "one_click": DAY}
+LIFETIMES = {
+    WHATSAPP: 7 * DAY, SENDGRID: DAY, RESEND: DAY, TWILIO: DAY, MESSAGEBIRD: DAY, "shop": 7 * DAY, "one_click": DAY,
+}  # fmt: skip
+MESSAGEBIRD_RETRIES = 10
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts
 UNREACHABLE_PAUSE = 0.1  # seconds that a connection rests when nobody answers there: an outage must not eat the CPU
 TICK = 0.005  # events that fall due within this many seconds are handled together
@@ -55,6 +59,7 @@ class Call:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass(slots=True)
@@ -208,10 +213,11 @@ class Dispatcher:
         assert self.http is not None
         timeout = aiohttp.ClientTimeout(total=self.behaviour().webhook_timeout_seconds)
         try:
-            async with self.http.post(
+            async with self.http.request(
+                call.method,
                 # The URL is signed as it was given: not one character may be quoted anew.
                 URL(call.url, encoded=True),
-                data=call.body,
+                data=call.body or None,
                 headers=call.headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -222,7 +228,7 @@ class Dispatcher:
             return "unreachable"
         if lost == "answer":
             return "unreachable"
-        if 200 <= answer.status < 300:
+        if answer.status == 200 or (200 < answer.status < 300 and provider != MESSAGEBIRD):
             return "taken"
         logger.debug("{} to {}: HTTP {}", provider, call.url, answer.status)
         return "refused"
@@ -239,8 +245,8 @@ class Dispatcher:
         behaviour, now = self.behaviour(), time.time()
         for event in batch:
             delays = RETRY_DELAYS[event.provider]
-            spent = event.provider == TWILIO and event.attempts > behaviour.twilio_retries
-            if spent or now - event.born_at > LIFETIMES[event.provider]:
+            most = {TWILIO: behaviour.twilio_retries, MESSAGEBIRD: MESSAGEBIRD_RETRIES}.get(event.provider)
+            if (most is not None and event.attempts > most) or now - event.born_at > LIFETIMES[event.provider]:
                 self.counts["dropped"] += 1
                 self.pending -= 1
                 continue

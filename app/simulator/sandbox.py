@@ -13,12 +13,14 @@ from typing import Any
 import orjson
 from loguru import logger
 
-from app.simulator.accounts import RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
+from app.simulator.accounts import MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
 from app.simulator.behaviour import SCRIPTS, Behaviour, Channel, Shop
 from app.simulator.dispatcher import Call, Dispatcher, Event
 from app.simulator.files import replace_file
 from app.simulator.ledger import Journal, Ledger
 from app.simulator.limits import Faults, Limits
+from app.simulator.messagebird import events as messagebird_events
+from app.simulator.messagebird.store import Messages
 from app.simulator.people import Act, People, Plan
 from app.simulator.resend import events as resend_events
 from app.simulator.resend.keys import Keys
@@ -28,11 +30,12 @@ from app.simulator.twilio.store import MessageStore
 from app.simulator.whatsapp import events as whatsapp_events
 
 SNAPSHOT_SECONDS = 5.0
-PROVIDERS = (WHATSAPP, TWILIO, SENDGRID, RESEND)
+PROVIDERS = (WHATSAPP, TWILIO, MESSAGEBIRD, SENDGRID, RESEND)
 ENCODERS = {
-    WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, SENDGRID: sendgrid_events.encode,
-    RESEND: resend_events.encode,
+    WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, MESSAGEBIRD: messagebird_events.encode,
+    SENDGRID: sendgrid_events.encode, RESEND: resend_events.encode,
 }  # fmt: skip
+HEARD = {TWILIO: twilio_events.heard, MESSAGEBIRD: messagebird_events.heard}
 EFFECTS = ("delivered", "read", "clicked", "replied", "stopped", "unsubscribed", "complained", "bounced", "blocked",
            "dropped", "failed", "bought")  # fmt: skip
 
@@ -55,6 +58,7 @@ class Sandbox:
         self.people, self.ledger = People(), Ledger()
         self.limits, self.faults = Limits(), Faults()
         self.messages = MessageStore()  # Twilio's, which can be listed
+        self.messagebird_messages = Messages()
         self.resend_keys = Keys()
         self.windows: dict[tuple[str, str], float] = {}  # (sender, address) -> when the person last wrote
         self.blocks: dict[tuple[str, str], str] = {}  # (sender, address) -> why the provider won't send there
@@ -168,7 +172,7 @@ class Sandbox:
         """Forget everything but the accounts, the behaviour and the shop. Webhooks not yet posted are dropped."""
         self.dispatcher.clear()
         self.ledger, self.messages, self.limits = Ledger(), MessageStore(), Limits()
-        self.resend_keys = Keys()
+        self.messagebird_messages, self.resend_keys = Messages(), Keys()
         self.people, self.faults = People(), Faults()
         self.windows.clear()
         self.blocks.clear()
@@ -216,7 +220,7 @@ class Sandbox:
             self.windows[event.account, event.address] = time.time()
             self.journal.write({"k": "w", "s": event.account, "r": event.address, "t": time.time()})
         elif event.channel == "sms" and event.kind == "inbound":
-            twilio_events.heard(self, event)
+            HEARD[event.provider](self, event)
         elif event.provider == RESEND:
             resend_events.happened(self, event)
         elif event.channel == "email":
@@ -306,6 +310,8 @@ class Sandbox:
                     self.accept(account, record["c"], record["r"], record["f"], record["i"], record["m"])
                     if record["p"] == TWILIO:
                         self.messages.add(record["m"])
+                    elif record["p"] == MESSAGEBIRD:
+                        self.messagebird_messages.add(record["m"])
                     elif record["p"] == RESEND:
                         self.resend_keys.keep(account.id, record["m"])
             case "w":

@@ -13,6 +13,7 @@ import uvloop
 from aiohttp import web
 
 from app.simulator import control
+from app.simulator.messagebird import api as messagebird_api
 from app.simulator.resend import api as resend_api
 from app.simulator.sandbox import Sandbox
 from app.simulator.sendgrid import api as sendgrid_api
@@ -36,6 +37,7 @@ def create_app(sandbox: Sandbox) -> web.Application:
     app = web.Application(middlewares=[control.readable_errors], client_max_size=MAX_BYTES + 1)
     app[SANDBOX] = sandbox
     twilio_api.add_routes(app)
+    messagebird_api.add_routes(app)
     sendgrid_api.add_routes(app)
     resend_api.add_routes(app)
     control.add_routes(app)

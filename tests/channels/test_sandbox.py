@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid4, uuid5
 
 import httpx
 import pytest
 from aiohttp import web
 
 from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, WebhookEvent, WebhookRequest
-from app.channels.registry import ADAPTERS, PROVIDERS
+from app.channels.registry import ADAPTERS
 from app.domain.status import Channel, MessageType
 from app.errors import MessageRejected, OutcomeUnknown, ProviderMisconfigured, RateLimited, SendError
 from app.simulator.server import Serving, serving
@@ -31,8 +32,15 @@ SMS = outbound(Channel.SMS, {"body": "Olá, Ana"})
 ROW = {"id": "s9", "title": "9:00", "description": "Room 4"}
 LINK = {"title": "Shop", "url": "https://shop.example.org"}
 MAIL = outbound(Channel.EMAIL, {"subject": "Hello", "text": "Hi", "html": "<p>Hi</p>"}, to="ana@example.com")
-MESSAGES = {"whatsapp_cloud": WELCOME, "twilio": SMS, "sendgrid": MAIL, "resend": MAIL}
-SECRETS = {"whatsapp_cloud": "access_token", "twilio": "auth_token", "sendgrid": "api_key", "resend": "api_key"}
+MESSAGES = {"whatsapp_cloud": WELCOME, "twilio": SMS, "messagebird": SMS, "sendgrid": MAIL, "resend": MAIL}
+SECRETS = {
+    "whatsapp_cloud": "access_token", "twilio": "auth_token", "messagebird": "access_key", "sendgrid": "api_key",
+    "resend": "api_key",
+}  # fmt: skip
+
+
+def settings_id(provider: str) -> UUID:
+    return uuid5(SETTINGS_ID, provider)
 
 
 class Inbox:
@@ -51,7 +59,7 @@ class Inbox:
             query=dict(request.query),
             body=await request.read(),
         )
-        adapter = self.adapters[request.query.get("provider") or PROVIDERS[Channel(request.match_info["channel"])][0]]
+        adapter = self.adapters[request.match_info["settings_id"]]
         adapter.verify(webhook)
         for event in adapter.parse(webhook):
             self.events.put_nowait(event)
@@ -78,7 +86,7 @@ class Sandbox:
         credentials = (await self.control("GET", "/sandbox/accounts"))[kind.provider]
         assert kind.check_credentials(credentials) == []
         place = AdapterContext(
-            base_url=self.server.url, public_url=self.inbox.url, settings_id=SETTINGS_ID, http=self.http
+            base_url=self.server.url, public_url=self.inbox.url, settings_id=settings_id(provider), http=self.http
         )
         return kind({**credentials, **changed}, place)
 
@@ -90,7 +98,7 @@ class Sandbox:
 async def inbox() -> AsyncIterator[Inbox]:
     inbox = Inbox()
     app = web.Application()
-    app.router.add_post("/v1/webhooks/{channel}/{settings_id}", inbox.take)
+    app.router.add_route("*", "/v1/webhooks/{channel}/{settings_id}", inbox.take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -108,8 +116,8 @@ async def sandbox(inbox: Inbox, http: httpx.AsyncClient) -> AsyncIterator[Sandbo
             "PUT", "/sandbox/behaviour", {"latency_ms": 0, "webhook_delay_ms": [0, 10], "sendgrid_batch_ms": 10}
         )
         for channel, provider in ADAPTERS:
-            inbox.adapters[provider] = await sandbox.adapter(provider)
-            address = f"{inbox.url}/v1/webhooks/{channel}/{SETTINGS_ID}?provider={provider}"
+            inbox.adapters[str(settings_id(provider))] = await sandbox.adapter(provider)
+            address = f"{inbox.url}/v1/webhooks/{channel}/{settings_id(provider)}"
             body = {"provider": provider, "webhook_url": address, "handshake": False}
             await sandbox.control("POST", "/sandbox/accounts", body)
         yield sandbox
@@ -211,6 +219,41 @@ class TestTwilio:
         with pytest.raises(SendError) as caught:
             await adapter.send(SMS)
         assert (caught.value.provider_code, getattr(caught.value, "suppress", None)) == ("21610", "stop")
+
+
+class TestMessageBird:
+    async def test_lost_answer_is_found_by_its_reference(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("messagebird")
+        since = datetime.now(UTC)
+        equal = replace(SMS, reference=uuid4())
+        known = {(await adapter.send(equal)).provider_message_id}
+        assert not (await adapter.look_up(SMS, since, known)).found
+        assert not (await adapter.look_up(SMS, since)).found  # the same text, but another message's reference
+        await sandbox.lose_the_next_answer("messagebird")
+        with pytest.raises(OutcomeUnknown):
+            await adapter.send(SMS)
+        found = await adapter.look_up(SMS, since, known)
+        assert found.found
+        event = await sandbox.inbox.until(
+            lambda event: event.kind is EventKind.DELIVERED and event.reference == str(REFERENCE)
+        )
+        assert event.provider_message_id == found.provider_message_id
+
+    @pytest.mark.parametrize(("code", "suppress"), [(1, "invalid"), (27, "")])
+    async def test_failure_is_suppressed_or_tried_again(self, sandbox: Sandbox, code: int, suppress: str) -> None:
+        script = [{"do": "fail", "code": code}]
+        await sandbox.control("PUT", "/sandbox/people", [{"address": TO, "script": script}])
+        await (await sandbox.adapter("messagebird")).send(SMS)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
+        assert (event.error_code, event.suppress, event.retryable) == (str(code), suppress, not suppress)
+
+    async def test_what_follows_a_stop_fails_as_opted_out(self, sandbox: Sandbox) -> None:
+        await sandbox.control("POST", "/sandbox/inbound", {"provider": "messagebird", "from": TO, "text": "STOP"})
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
+        assert (event.address, event.text) == (TO, "STOP")
+        await (await sandbox.adapter("messagebird")).send(SMS)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
+        assert (event.error_code, event.suppress) == ("103", "stop")
 
 
 class TestSendGrid:

@@ -1,0 +1,1 @@
+"""MessageBird's classic SMS API, and its webhooks."""
