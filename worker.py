@@ -34,7 +34,7 @@ from app.services.sending import Renderer
 from app.settings import Settings, load_settings, require_sandbox
 from app.starter import Starter
 from app.temporal import Workflows
-from app.tokens import UnsubscribeTokens
+from app.tokens import ShortCodes, UnsubscribeTokens
 from app.webhook_relay import WebhookRelay
 from workflows.campaign import CampaignWorkflow
 from workflows.contact_import import ImportWorkflow
@@ -71,7 +71,8 @@ async def build(settings: Settings, client: Client) -> AsyncIterator[Parts]:
     )
     sessions, workflows = Sessions(engine), Workflows(client)
     senders = Senders(settings, http, Vault(settings.keys))
-    outbox = Outbox(sessions, senders, Renderer(settings.public_url, UnsubscribeTokens(settings.keys)))
+    renderer = Renderer(settings.public_url, UnsubscribeTokens(settings.keys), ShortCodes(settings.keys))
+    outbox = Outbox(sessions, senders, renderer)
     try:
         yield Parts(
             worker=Worker(

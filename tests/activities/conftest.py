@@ -16,7 +16,7 @@ from app.secrets import Vault
 from app.services.senders import Senders
 from app.services.sending import Renderer
 from app.settings import Settings
-from app.tokens import UnsubscribeTokens
+from app.tokens import ShortCodes, UnsubscribeTokens
 from tests.world import World, world
 
 
@@ -48,7 +48,7 @@ async def hands(settings: Settings, sessions: Sessions, client: Client) -> Async
         outbox = Outbox(
             sessions,
             Senders(place.settings, http, Vault(keys)),
-            Renderer(place.settings.public_url, UnsubscribeTokens(keys)),
+            Renderer(place.settings.public_url, UnsubscribeTokens(keys), ShortCodes(keys)),
         )
         yield Hands(
             place,

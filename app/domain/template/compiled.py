@@ -17,12 +17,16 @@ from app.errors import FieldError, InvalidInput
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
     """`content` has the shapes of OutboundMessage.content. `lang` is the language that was found, `template_name` the
-    approved WhatsApp template or empty."""
+    approved WhatsApp template or empty.
+
+    Whether its links become short ones: `short_links` in an SMS, `track_links` in an e-mail (None: nobody said)."""
 
     type: MessageType
     template_name: str
     lang: str
     content: dict[str, Any]
+    short_links: bool = True
+    track_links: bool | None = None
 
 
 class CompiledTemplate:

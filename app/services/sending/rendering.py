@@ -9,14 +9,18 @@ from app.domain.status import Channel, Purpose, SuppressionReason
 from app.domain.template import CompiledTemplate, MissingVariable, Rendered
 from app.errors import InvalidInput
 from app.repositories.outbox import Candidate
-from app.tokens import UnsubscribeTokens
+from app.services.sending.shortening import Shortener
+from app.tokens import ShortCodes, UnsubscribeTokens
 
 
 class Renderer:
-    """Adds to a rendered message what the template does not know: the unsubscribe link and its headers."""
+    """Adds to a rendered message what the template does not know: the unsubscribe link and its headers.
 
-    def __init__(self, public_url: str, tokens: UnsubscribeTokens) -> None:
+    Its `shortener` comes afterwards, when the message is claimed: short links have to be written down."""
+
+    def __init__(self, public_url: str, tokens: UnsubscribeTokens, codes: ShortCodes) -> None:
         self.public_url, self.tokens = public_url, tokens
+        self.shortener = Shortener(public_url, codes)
 
     def render(
         self,
@@ -31,24 +35,23 @@ class Renderer:
         purpose: Purpose,
     ) -> Rendered:
         """Raises InvalidInput, of which MissingVariable is one kind."""
-        if channel is not Channel.EMAIL or purpose is not Purpose.MARKETING:
+        if purpose is not Purpose.MARKETING:
             return template.render(channel, languages, context)
-        url = self.unsubscribe_url(tenant_id, contact_id, message_id)
+        url = self.unsubscribe_url(channel, tenant_id, contact_id, message_id)
         rendered = template.render(channel, languages, {**context, "unsubscribe_url": url})
-        rendered.content["headers"] = _unsubscribe_headers(url)
+        if channel is Channel.EMAIL:
+            rendered.content["headers"] = _unsubscribe_headers(url)
         return rendered
 
     def with_unsubscribe(
         self, content: dict[str, Any], *, tenant_id: UUID, contact_id: UUID, message_id: UUID
     ) -> dict[str, Any]:
         """A marketing e-mail written by hand, with the link a template would have had."""
-        url = self.unsubscribe_url(tenant_id, contact_id, message_id)
+        url = self.unsubscribe_url(Channel.EMAIL, tenant_id, contact_id, message_id)
         return {**content, "text": f"{content['text']}\n\n{url}", "headers": _unsubscribe_headers(url)}
 
-    def unsubscribe_url(self, tenant_id: UUID, contact_id: UUID, message_id: UUID) -> str:
-        token = self.tokens.issue(
-            tenant_id=tenant_id, contact_id=contact_id, channel=Channel.EMAIL, message_id=message_id
-        )
+    def unsubscribe_url(self, channel: Channel, tenant_id: UUID, contact_id: UUID, message_id: UUID) -> str:
+        token = self.tokens.issue(tenant_id=tenant_id, contact_id=contact_id, channel=channel, message_id=message_id)
         return f"{self.public_url}/u/{token}"
 
 

@@ -7,8 +7,17 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.links import Shortening, eligible, links_in, links_in_html, replaced, replaced_in_html
-from app.domain.status import Channel
+from app.domain.links import (
+    Shortening,
+    eligible,
+    email_shortening,
+    links_in,
+    links_in_html,
+    replaced,
+    replaced_in_html,
+    sms_shortening,
+)
+from app.domain.status import Channel, Purpose
 from app.domain.template import Rendered
 from app.repositories import short_links
 from app.repositories.short_links import NewLink
@@ -24,6 +33,14 @@ class Draft:
     channel: Channel
     rendered: Rendered
     shortening: Shortening
+
+
+def draft_of(message_id: UUID, rendered: Rendered, channel: Channel, purpose: Purpose, provider: str) -> Draft:
+    if channel is Channel.EMAIL:
+        shortening = email_shortening(purpose, rendered.track_links, provider)
+    else:
+        shortening = sms_shortening(purpose, rendered.short_links)
+    return Draft(message_id, channel, rendered, shortening)
 
 
 class Shortener:
