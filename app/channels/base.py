@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from uuid import UUID
 
 import httpx
@@ -192,6 +192,14 @@ class Adapter(Protocol):
         """Find out whether an unknown send was accepted. Only with Feature.LOOKUP. The provider's ids in `known` are
         those of other messages."""
         ...
+
+
+@runtime_checkable
+class HasInboundAddress(Protocol):
+    """An adapter whose provider posts what people write to an address of its own, not to that of its reports."""
+
+    @classmethod
+    def inbound_url(cls, credentials: Mapping[str, str], settings_id: UUID, webhook_url: str) -> str: ...
 
 
 class OneByOne:

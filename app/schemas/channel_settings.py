@@ -77,6 +77,10 @@ class ChannelSettingRead(Reply):
     is_default: bool
     is_active: bool
     webhook_url: str = Field(description="Set this address at the provider.")
+    inbound_url: str | None = Field(
+        None,
+        description="Set this one for what people write, where the provider wants another address; keep it secret.",
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -113,6 +117,7 @@ READ_EXAMPLE = {
     "is_default": True,
     "is_active": True,
     "webhook_url": "https://relay.example.com/v1/webhooks/sms/0199a1b0-0000-7000-8000-000000000001",
+    "inbound_url": None,
     "created_at": "2026-05-01T12:00:00Z",
     "updated_at": "2026-05-01T12:00:00Z",
 }

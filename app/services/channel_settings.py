@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.channels.base import HasInboundAddress
 from app.channels.registry import adapter_class
 from app.domain.pointers import child
 from app.domain.status import Channel
@@ -116,8 +117,11 @@ async def require_senders(session: AsyncSession, tenant_id: UUID, channels: Iter
 
 def show(setting: ChannelSetting, *, vault: Vault, public_url: str) -> ChannelSettingRead:
     """The setting as answers show it, its secrets masked."""
-    secret = adapter_class(setting.channel, setting.provider).secret_credentials
+    adapter = adapter_class(setting.channel, setting.provider)
+    secret = adapter.secret_credentials
     opened = vault.open(setting.settings_json["credentials"], tenant_id=setting.tenant_id, row_id=setting.id)
+    webhook_url = f"{public_url}/v1/webhooks/{setting.channel}/{setting.id}"
+    inbound = adapter.inbound_url(opened, setting.id, webhook_url) if isinstance(adapter, HasInboundAddress) else None
     return ChannelSettingRead(
         id=setting.id,
         channel=setting.channel,
@@ -128,7 +132,8 @@ def show(setting: ChannelSetting, *, vault: Vault, public_url: str) -> ChannelSe
         limits=Limits(**setting.settings_json.get("limits", {})),
         is_default=setting.is_default,
         is_active=setting.is_active,
-        webhook_url=f"{public_url}/v1/webhooks/{setting.channel}/{setting.id}",
+        webhook_url=webhook_url,
+        inbound_url=inbound,
         created_at=setting.created_at,
         updated_at=setting.updated_at,
     )

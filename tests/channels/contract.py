@@ -181,7 +181,7 @@ class PortContract(ABC):
             assert error.detail  # noqa: PT017
             return
         for event in events:
-            _assert_storable(event)
+            assert_storable(event)
 
 
 class AdapterContract(PortContract):
@@ -276,7 +276,7 @@ class AdapterContract(PortContract):
         assert provider.requests == []
 
 
-def _assert_storable(event: WebhookEvent) -> None:
+def assert_storable(event: WebhookEvent) -> None:
     assert event.key
     assert event.occurred_at.utcoffset() == timedelta()
     assert event.suppress in {"", *SuppressionReason}

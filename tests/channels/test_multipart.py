@@ -1,34 +1,18 @@
 """The form reader against forms that an independent library wrote, and against nonsense."""
 
-import io
-from collections.abc import Sequence
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.test import EnvironBuilder
 
-from app.channels.base import WebhookRequest
 from app.channels.multipart import Part, is_multipart, read_parts
 from app.errors import Malformed
 from tests.channels.contract import SHARED
+from tests.channels.forms import form
 from tests.channels.samples import webhook
 
 NAMES = st.text(st.characters(exclude_characters='"\\\r\n\0', exclude_categories=["Cs"]), min_size=1, max_size=10)
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ONE = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n'
-
-
-def form(fields: Sequence[tuple[str, str]], *files: tuple[str, str, bytes, str]) -> WebhookRequest:
-    """As werkzeug writes it; a file is its field, its name, its bytes and its type."""
-    data: MultiDict[str, object] = MultiDict(fields)
-    for name, filename, content, kind in files:
-        data.add(name, FileStorage(io.BytesIO(content), filename, name, kind))
-    builder = EnvironBuilder(method="POST", data=data, content_type="multipart/form-data")
-    environ = builder.get_environ()
-    builder.close()
-    return webhook(environ["wsgi.input"].read(), content_type=environ["CONTENT_TYPE"])
 
 
 def read(body: bytes, content_type: str = "multipart/form-data; boundary=b") -> list[Part]:

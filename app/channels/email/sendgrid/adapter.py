@@ -7,6 +7,7 @@ import base64
 from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 import httpx
 import orjson
@@ -27,9 +28,10 @@ from app.channels.base import (
     WebhookRequest,
 )
 from app.channels.credentials import problems
-from app.channels.email.sendgrid import events
+from app.channels.email.sendgrid import events, inbound
 from app.channels.email.sendgrid.faults import fault_of_answer
 from app.channels.http import exchange, retry_after
+from app.channels.multipart import is_multipart
 from app.channels.webhooks import mapping, text
 from app.domain.status import Channel, MessageType
 from app.errors import InvalidSignature, MessageRejected, SendError, UnsupportedFeature
@@ -43,10 +45,12 @@ PREFIX = "x-twilio-email-event-webhook-"
 class SendGridEmail(OneByOne):
     provider: ClassVar[str] = "sendgrid"
     channel: ClassVar[Channel] = Channel.EMAIL
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS})
+    features: ClassVar[frozenset[Feature]] = frozenset(
+        {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND}
+    )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
-    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key"})
-    secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key"})
+    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key", "inbound_token"})
+    secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "inbound_token"})
     default_messages_per_second: ClassVar[float | None] = None  # SendGrid names no limit, its headers do
     recipient_interval: ClassVar[timedelta | None] = None
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
@@ -59,6 +63,7 @@ class SendGridEmail(OneByOne):
             self._from["name"] = name
         key = credentials.get("webhook_public_key")
         self._public_key = _public_key(key) if key else None
+        self._inbound_token = inbound.token_of(credentials, context.settings_id)
         self._headers = httpx.Headers(
             {
                 "Authorization": f"Bearer {credentials['api_key']}",
@@ -77,7 +82,14 @@ class SendGridEmail(OneByOne):
                 _public_key(key)
             except ValueError:
                 found.append("credentials.webhook_public_key is not the base64 key that SendGrid shows")
+        if (token := credentials.get("inbound_token")) and not inbound.CHOSEN_TOKEN.fullmatch(token):
+            found.append("credentials.inbound_token must be 20 to 100 letters, digits, - or _")
         return found
+
+    @classmethod
+    def inbound_url(cls, credentials: Mapping[str, str], settings_id: UUID, webhook_url: str) -> str:
+        """Where Inbound Parse has to post mail. Whoever knows it can post there."""
+        return f"{webhook_url}?{inbound.TOKEN}={inbound.token_of(credentials, settings_id)}"
 
     @classmethod
     def account_hint(cls, credentials: Mapping[str, str]) -> str:
@@ -86,8 +98,8 @@ class SendGridEmail(OneByOne):
 
     @classmethod
     def account_hints(cls, request: WebhookRequest) -> list[str]:
-        """The ids of the channel settings that the events were sent through."""
-        return events.accounts(request)
+        """The ids of the channel settings that the events were sent through. Mail is posted to a setting's address."""
+        return [] if is_multipart(request) else events.accounts(request)
 
     async def send(self, message: OutboundMessage) -> Receipt:
         request = httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(self._payload(message)))
@@ -131,6 +143,9 @@ class SendGridEmail(OneByOne):
 
     def verify(self, request: WebhookRequest) -> None:
         """No time window: SendGrid repeats for 24 hours, and the event's own id makes a replay harmless."""
+        if is_multipart(request):
+            inbound.verify(self._inbound_token, request)
+            return
         if self._public_key is None:
             raise InvalidSignature("credentials.webhook_public_key is not set, so no event can be trusted.")
         signature = request.headers.get(f"{PREFIX}signature", "")
@@ -144,7 +159,7 @@ class SendGridEmail(OneByOne):
             raise InvalidSignature("The signature does not match the timestamp and the body.") from None
 
     def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
-        return events.parse(request)
+        return inbound.parse(request) if is_multipart(request) else events.parse(request)
 
     async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("SendGrid's message search is a paid add-on; its events carry our reference.")
