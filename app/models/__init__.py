@@ -7,6 +7,7 @@ from app.models.contact import Consent, Contact, LeadScore, Suppression
 from app.models.contact_import import Import, ImportChunk, ImportStatus, ImportVerdicts, RowVerdict
 from app.models.event import AuditLog, Conversion, Event, EventSource, WebhookEvent
 from app.models.message import Conversation, ConversationStatus, Message, ShortLink
+from app.models.provider_template import ProviderTemplate
 from app.models.tenant import ApiKey, Role, Tenant, User
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ImportVerdicts",
     "LeadScore",
     "Message",
+    "ProviderTemplate",
     "RateBucket",
     "Role",
     "Row",

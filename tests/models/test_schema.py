@@ -24,6 +24,7 @@ NAMED_INDEXES = {
 UNIQUE_RULES = {
     "suppressions": ["tenant_id", "channel", "address"],
     "conversions": ["tenant_id", "order_id"],
+    "provider_templates": ["settings_id", "name", "language"],
     "users": ["tenant_id", "email"],
     "campaign_steps": ["campaign_id", "position"],
     "campaign_recipients": ["campaign_id", "contact_id"],
