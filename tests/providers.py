@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+import jwt
 import orjson
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 APP_SECRET, AUTH_TOKEN, VERIFY_TOKEN = "meta-app-secret-demo", "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "let-me-in"
 RESEND_SECRET = "whsec_" + base64.b64encode(b"resend-webhook-secret-01").decode()
+SIGNING_KEY = "messagebird-signing-key-of-32-bytes-and-more"
 SENDGRID_KEY = ec.derive_private_key(123_456_789, ec.SECP256R1())
 SENDGRID_PUBLIC_KEY = base64.b64encode(
     SENDGRID_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -38,6 +40,10 @@ def twilio_credentials(**changes: str) -> dict[str, str]:
     return {"account_sid": f"AC{uuid4().hex}", "auth_token": AUTH_TOKEN, "from_number": "+15005550006", **changes}
 
 
+def messagebird_credentials(**changes: str) -> dict[str, str]:
+    return {"access_key": "live_key", "originator": "+3197010240000", "signing_key": SIGNING_KEY, **changes}
+
+
 def sendgrid_credentials(**changes: str) -> dict[str, str]:
     return {
         "api_key": "SG.key",
@@ -56,6 +62,7 @@ class Post:
     path: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    method: str = "POST"
 
 
 def whatsapp_status(reference: UUID | str, status: str, **changes: Any) -> dict[str, Any]:
@@ -156,6 +163,53 @@ def twilio_inbound(account: str, phone: str, text: str, **changes: str) -> dict[
         "To": "+15005550006",
         **changes,
     }
+
+
+def messagebird_token(url: str, body: bytes = b"", *, key: str = SIGNING_KEY, age_seconds: int = 0) -> str:
+    now = int(time.time()) - age_seconds
+    claims = {
+        "iss": "MessageBird",
+        "nbf": now,
+        "exp": now + 60,
+        "jti": str(uuid4()),
+        "url_hash": hashlib.sha256(url.encode()).hexdigest(),
+    }
+    if body:
+        claims["payload_hash"] = hashlib.sha256(body).hexdigest()
+    return jwt.encode(claims, key, algorithm="HS256")
+
+
+def messagebird_report(
+    public_url: str, settings_id: UUID | str, status: str, *, age_seconds: int = 0, **changes: str
+) -> Post:
+    """A delivery report, by GET."""
+    fields = {
+        "id": "b6c8d0e2f4a61728394a5b6c7d8e9f00",
+        "recipient": "351910000001",
+        "status": status,
+        "statusDatetime": datetime.now(UTC).isoformat(timespec="seconds"),
+        **changes,
+    }
+    path = f"/v1/webhooks/sms/{settings_id}".rstrip("/") + f"?{urlencode(fields)}"
+    token = messagebird_token(public_url + path, age_seconds=age_seconds)
+    return Post(path, b"", {"messagebird-signature-jwt": token}, "GET")
+
+
+def messagebird_inbound(public_url: str, settings_id: UUID | str, phone: str, text: str, **changes: str) -> Post:
+    fields = {
+        "id": uuid4().hex,
+        "originator": phone.removeprefix("+"),
+        "recipient": "3197010240000",
+        "body": text,
+        "createdDatetime": datetime.now(UTC).isoformat(timespec="seconds"),
+        **changes,
+    }
+    path, body = f"/v1/webhooks/sms/{settings_id}".rstrip("/"), urlencode(fields).encode()
+    headers = {
+        "content-type": "application/x-www-form-urlencoded",
+        "messagebird-signature-jwt": messagebird_token(public_url + path, body),
+    }
+    return Post(path, body, headers)
 
 
 def sendgrid_event(

@@ -98,7 +98,7 @@ class WebhookProtocol(HttpToolsProtocol):
             self._play_to_application(delivery)
             return
         events, rows = read
-        delivery.answer = answer_to(delivery.channel, events)
+        delivery.answer = answer_to(delivery.channel, request, events)
         self._intake.store(rows, partial(self._tell, delivery))
 
     def _play_to_application(self, delivery: Delivery) -> None:

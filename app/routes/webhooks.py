@@ -19,6 +19,8 @@ PREFIX = "/v1/webhooks/"
 CHANNELS = {channel.value: channel for channel in Channel}
 SILENCE = Response(b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>', media_type="text/xml")
 STORED = Response()
+OK = PlainTextResponse("OK")  # as MessageBird asks for
+MESSAGEBIRD = frozenset({"messagebird-signature-jwt", "messagebird-signature"})
 
 
 class RawRoute(APIRoute):
@@ -69,15 +71,17 @@ async def _receive(scope: Scope, receive: Receive, channel: Channel, settings_id
     intake: WebhookIntake = scope["app"].state.webhooks
     named = _uuid(settings_id)
     webhook = await read_webhook(scope, receive, intake.public_url, intake.most_bytes)
-    return answer_to(channel, await intake.receive(channel, named, webhook))
+    return answer_to(channel, webhook, await intake.receive(channel, named, webhook))
 
 
-def answer_to(channel: Channel, events: Sequence[WebhookEvent]) -> Response:
-    """What a provider is told once its reports are stored."""
-    if channel is Channel.SMS and any(event.message_type for event in events):
-        # Twilio takes the body of this answer for the reply to the person: none
-        return SILENCE
-    return STORED
+def answer_to(channel: Channel, webhook: WebhookRequest, events: Sequence[WebhookEvent]) -> Response:
+    """What a provider is told once its reports are stored. The webhook was verified: its signature says whose it is."""
+    if channel is not Channel.SMS:
+        return STORED
+    if not MESSAGEBIRD.isdisjoint(webhook.headers):
+        return OK
+    # Twilio takes the body of this answer for the reply to the person: none
+    return SILENCE if any(event.message_type for event in events) else STORED
 
 
 def _uuid(given: str | None) -> UUID | None:
@@ -111,9 +115,20 @@ async def receive_email(request: Request) -> Response:
 
 
 async def receive_sms(request: Request) -> Response:
-    """Twilio's status callbacks and inbound messages, signed with the auth token.
+    """Twilio's status callbacks and inbound messages, signed with the auth token, and MessageBird's inbound messages,
+    signed with the signing key.
 
-    Without an id in the address the account in the form says whose it is.
+    Without an id in the address the account in the form says whose it is; MessageBird's names the number that was
+    written to.
+    """
+    return await _through_router(request, Channel.SMS)
+
+
+async def receive_sms_by_get(request: Request) -> Response:
+    """MessageBird's delivery reports, whose fields are the query, signed with the signing key. Answered with `OK`.
+
+    Without an id in the address the `originator` says whose it is. Webhooks of Twilio that are configured as GET are
+    taken as well.
     """
     return await _through_router(request, Channel.SMS)
 
@@ -187,6 +202,19 @@ EMAIL_EXAMPLE = [
         "settings_id": "0199d1f2-0000-7d50-9c86-2f7a9d1b6e11",
     }
 ]
+REPORT_QUERY = [
+    {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "example": example}
+    for name, example in {
+        "id": "b6c8d0e2f4a61728394a5b6c7d8e9f00",
+        "reference": "0199d1f2-7c3a-7d50-9c86-2f7a9d1b6e11",
+        "recipient": "351910000001",
+        "originator": "ExampleShop",
+        "status": "delivery_failed",
+        "statusReason": "unknown subscriber",
+        "statusErrorCode": "1",
+        "statusDatetime": "2026-03-02T09:16:10+00:00",
+    }.items()
+]
 SMS_EXAMPLE = {
     "AccountSid": "AC0123456789abcdef0123456789abcdef",
     "MessageSid": "SM00000000000000000000000000000001",
@@ -225,4 +253,14 @@ for _suffix, _parameters in (("", HUB_QUERY), ("/{settings_id}", [SETTINGS_ID, *
         responses=HANDSHAKE_PROBLEMS,
         openapi_extra={"parameters": _parameters, "security": []},
         operation_id=f"answer_whatsapp_challenge{'_by_id' if _suffix else ''}",
+    )
+for _suffix, _parameters in (("", REPORT_QUERY), ("/{settings_id}", [SETTINGS_ID, *REPORT_QUERY])):
+    router.add_api_route(
+        f"/sms{_suffix}",
+        receive_sms_by_get,
+        methods=["GET"],
+        response_class=Response,
+        responses=PROBLEMS,
+        openapi_extra={"parameters": _parameters, "security": []},
+        operation_id=f"receive_sms_by_get{'_by_id' if _suffix else ''}",
     )

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import httpx
@@ -55,6 +56,9 @@ class Endpoint:
     async def twilio(self) -> ChannelSetting:
         return await self.sender(Channel.SMS, "twilio", providers.twilio_credentials())
 
+    async def messagebird(self, **credentials: str) -> ChannelSetting:
+        return await self.sender(Channel.SMS, "messagebird", providers.messagebird_credentials(**credentials))
+
     async def sendgrid(self) -> ChannelSetting:
         return await self.sender(Channel.EMAIL, "sendgrid", providers.sendgrid_credentials())
 
@@ -62,7 +66,7 @@ class Endpoint:
         return await self.sender(Channel.EMAIL, "resend", providers.resend_credentials())
 
     async def post(self, post: Post) -> httpx.Response:
-        return await self.http.post(post.path, content=post.body, headers=post.headers)
+        return await self.http.request(post.method, post.path, content=post.body, headers=post.headers)
 
     async def stored(self, tenant_id: UUID | None = None) -> list[WebhookEvent]:
         async with self.sessions.begin(tenant_id or self.tenant.id) as session:
@@ -330,6 +334,95 @@ class TestReceiveSms:
         assert len(await endpoint.stored()) == 10
 
 
+class TestReceiveSmsByGet:
+    @both_ways
+    async def test_a_report_is_stored_and_answered_with_ok(self, endpoint: Endpoint) -> None:
+        setting, reference = await endpoint.messagebird(), str(uuid4())
+        failure = {"statusReason": "unknown subscriber", "statusErrorCode": "1", "reference": reference}
+        report = providers.messagebird_report(endpoint.public_url, setting.id, "delivery_failed", **failure)
+        for _ in range(2):  # a repeat changes nothing
+            answer = await endpoint.post(report)
+            assert (answer.status_code, answer.text) == (200, "OK")
+        (event,) = await endpoint.stored()
+        assert (event.kind, event.provider, event.settings_id) == ("failed", "messagebird", setting.id)
+        assert (event.event_json["reference"], event.event_json["suppress"]) == (reference, "invalid")
+        assert event.payload_json["statusReason"] == "unknown subscriber"
+
+    async def test_without_an_id_the_originator_and_the_signature_find_the_setting(
+        self, endpoint: Endpoint, sessions: Sessions
+    ) -> None:
+        async with sessions.system() as session:
+            other_tenant = await factories.make_tenant(session)
+        other = providers.messagebird_credentials(signing_key="the signing key of somebody else, of the same name")
+        await endpoint.sender(Channel.SMS, "messagebird", other, other_tenant.id)
+        await endpoint.twilio()
+        setting = await endpoint.messagebird()
+        report = providers.messagebird_report(endpoint.public_url, "", "delivered", originator="3197010240000")
+        assert (await endpoint.post(report)).status_code == 200
+        assert [event.settings_id for event in await endpoint.stored()] == [setting.id]
+        assert await endpoint.stored(other_tenant.id) == []
+
+    @pytest.mark.parametrize("fields", [{}, {"originator": "Nobody"}])
+    async def test_without_an_id_and_a_known_originator_it_is_refused(
+        self, endpoint: Endpoint, fields: dict[str, str]
+    ) -> None:
+        await endpoint.messagebird()
+        answer = await endpoint.post(providers.messagebird_report(endpoint.public_url, "", "delivered", **fields))
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
+        assert "No channel setting" in answer.json()["detail"]
+
+    @both_ways
+    @pytest.mark.parametrize(
+        "forge",
+        [
+            lambda post: Post(post.path.replace("sent", "read"), post.body, post.headers, "GET"),
+            lambda post: Post(post.path + "&status=delivered", post.body, post.headers, "GET"),
+            lambda post: Post(post.path, post.body, {}, "GET"),
+            lambda post: Post(post.path, b"status=delivered", post.headers),
+        ],
+        ids=["another status", "a status more", "no token", "a body"],
+    )
+    async def test_a_forgery_is_refused_and_nothing_is_stored(self, endpoint: Endpoint, forge: Any) -> None:
+        setting = await endpoint.messagebird()
+        report = providers.messagebird_report(endpoint.public_url, setting.id, "sent")
+        answer = await endpoint.post(forge(report))
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
+        assert await endpoint.stored() == []
+
+    async def test_a_replay_is_refused(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.messagebird()
+        late = providers.messagebird_report(endpoint.public_url, setting.id, "sent", age_seconds=120)
+        assert (await endpoint.post(late)).status_code == 401
+
+    async def test_a_value_that_cannot_be_stored_is_mended(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.messagebird()
+        report = providers.messagebird_report(endpoint.public_url, setting.id, "delivery_failed", statusReason="a\0b")
+        assert (await endpoint.post(report)).status_code == 200
+        assert [event.event_json["error_code"] for event in await endpoint.stored()] == ["a\N{REPLACEMENT CHARACTER}b"]
+
+    @both_ways
+    @pytest.mark.parametrize("with_id", [True, False])
+    async def test_a_message_is_posted_and_answered_with_ok(self, endpoint: Endpoint, with_id: bool) -> None:
+        setting = await endpoint.messagebird()
+        named = setting.id if with_id else ""
+        post = providers.messagebird_inbound(endpoint.public_url, named, "+351910000001", "hello")
+        answer = await endpoint.post(post)
+        assert (answer.status_code, answer.text) == (200, "OK")
+        assert [(event.kind, event.settings_id) for event in await endpoint.stored()] == [("inbound", setting.id)]
+
+    async def test_an_unknown_setting_is_not_found(self, endpoint: Endpoint) -> None:
+        report = providers.messagebird_report(endpoint.public_url, uuid4(), "sent")
+        assert (await endpoint.post(report)).status_code == 404
+
+    async def test_twilio_may_be_configured_as_get(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.twilio()
+        query = urlencode(providers.twilio_status(setting.account, "SM1", "delivered"))
+        signed = providers.twilio_post(endpoint.public_url, f"{setting.id}?{query}", {})
+        answer = await endpoint.post(Post(signed.path, b"", signed.headers, "GET"))
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert [event.kind for event in await endpoint.stored()] == ["delivered"]
+
+
 class TestReceiveEmail:
     async def test_a_batch_is_stored_event_by_event(self, endpoint: Endpoint) -> None:
         setting = await endpoint.sendgrid()
@@ -412,3 +505,6 @@ class TestOpenApi:
             for path in (f"/v1/webhooks/{channel}", f"/v1/webhooks/{channel}/{{settings_id}}"):
                 assert paths[path]["post"]["requestBody"]["content"]
         assert "get" in paths["/v1/webhooks/whatsapp/{settings_id}"]
+        for path in ("/v1/webhooks/sms", "/v1/webhooks/sms/{settings_id}"):
+            named = {parameter["name"] for parameter in paths[path]["get"]["parameters"]}
+            assert {"id", "status", "statusErrorCode"} <= named
