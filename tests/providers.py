@@ -4,8 +4,10 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -180,7 +182,12 @@ def messagebird_token(url: str, body: bytes = b"", *, key: str = SIGNING_KEY, ag
 
 
 def messagebird_report(
-    public_url: str, settings_id: UUID | str, status: str, *, age_seconds: int = 0, **changes: str
+    public_url: str,
+    settings_id: UUID | str,
+    status: str,
+    changes: Mapping[str, str] = MappingProxyType({}),
+    *,
+    age_seconds: int = 0,
 ) -> Post:
     """A delivery report, by GET."""
     fields = {

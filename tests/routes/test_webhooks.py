@@ -339,7 +339,7 @@ class TestReceiveSmsByGet:
     async def test_a_report_is_stored_and_answered_with_ok(self, endpoint: Endpoint) -> None:
         setting, reference = await endpoint.messagebird(), str(uuid4())
         failure = {"statusReason": "unknown subscriber", "statusErrorCode": "1", "reference": reference}
-        report = providers.messagebird_report(endpoint.public_url, setting.id, "delivery_failed", **failure)
+        report = providers.messagebird_report(endpoint.public_url, setting.id, "delivery_failed", failure)
         for _ in range(2):  # a repeat changes nothing
             answer = await endpoint.post(report)
             assert (answer.status_code, answer.text) == (200, "OK")
@@ -357,7 +357,7 @@ class TestReceiveSmsByGet:
         await endpoint.sender(Channel.SMS, "messagebird", other, other_tenant.id)
         await endpoint.twilio()
         setting = await endpoint.messagebird()
-        report = providers.messagebird_report(endpoint.public_url, "", "delivered", originator="3197010240000")
+        report = providers.messagebird_report(endpoint.public_url, "", "delivered", {"originator": "3197010240000"})
         assert (await endpoint.post(report)).status_code == 200
         assert [event.settings_id for event in await endpoint.stored()] == [setting.id]
         assert await endpoint.stored(other_tenant.id) == []
@@ -367,7 +367,7 @@ class TestReceiveSmsByGet:
         self, endpoint: Endpoint, fields: dict[str, str]
     ) -> None:
         await endpoint.messagebird()
-        answer = await endpoint.post(providers.messagebird_report(endpoint.public_url, "", "delivered", **fields))
+        answer = await endpoint.post(providers.messagebird_report(endpoint.public_url, "", "delivered", fields))
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
         assert "No channel setting" in answer.json()["detail"]
 
@@ -396,7 +396,9 @@ class TestReceiveSmsByGet:
 
     async def test_a_value_that_cannot_be_stored_is_mended(self, endpoint: Endpoint) -> None:
         setting = await endpoint.messagebird()
-        report = providers.messagebird_report(endpoint.public_url, setting.id, "delivery_failed", statusReason="a\0b")
+        report = providers.messagebird_report(
+            endpoint.public_url, setting.id, "delivery_failed", {"statusReason": "a\0b"}
+        )
         assert (await endpoint.post(report)).status_code == 200
         assert [event.event_json["error_code"] for event in await endpoint.stored()] == ["a\N{REPLACEMENT CHARACTER}b"]
 
