@@ -150,6 +150,7 @@ class Fault(Shape):
     status: int = Field(503, ge=400, le=599)
     code: int | None = None
     after_accept: bool = False
+    reads: bool = Field(True, description="false: requests that only ask (GET) are spared")
     retry_after: int = Field(1, ge=0)
     seconds: float = Field(60, gt=0)
 

@@ -169,10 +169,8 @@ async def put_people(request: web.Request) -> web.Response:
 
 async def get_faults(request: web.Request) -> web.Response:
     faults = request.app[SANDBOX].faults
-    rules = [
-        rule.model_dump(mode="json") | {"left": left} for rule, left in zip(faults.rules, faults.left, strict=True)
-    ]
-    return _json(rules)
+    rules = zip(faults.rules, faults.left, faults.taken, strict=True)
+    return _json([rule.model_dump(mode="json") | {"left": left, "taken": taken} for rule, left, taken in rules])
 
 
 async def put_faults(request: web.Request) -> web.Response:

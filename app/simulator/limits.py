@@ -71,17 +71,18 @@ class Faults:
     def __init__(self) -> None:
         self.rules: list[Fault] = []
         self.left: list[int] = []
+        self.taken: list[int] = []
         self.counts: Counter[str] = Counter()
         self.random = random.Random(0)
 
     def set(self, rules: list[Fault]) -> None:
-        self.rules, self.left = rules, [rule.next or 0 for rule in rules]
+        self.rules, self.left, self.taken = rules, [rule.next or 0 for rule in rules], [0] * len(rules)
 
-    def take(self, provider: str, stage: Literal["before", "after"]) -> Fault | None:
+    def take(self, provider: str, stage: Literal["before", "after"], *, reading: bool = False) -> Fault | None:
         """The fault that befalls this request, if any. `after` is asked once the request was accepted."""
         for index, rule in enumerate(self.rules):
             after = rule.after_accept or rule.kind in ("hang", "reset")
-            if after != (stage == "after") or rule.provider not in (None, provider):
+            if after != (stage == "after") or rule.provider not in (None, provider) or (reading and not rule.reads):
                 continue
             if rule.share is not None:
                 if self.random.random() >= rule.share:
@@ -90,6 +91,7 @@ class Faults:
                 continue
             else:
                 self.left[index] -= 1
+            self.taken[index] += 1
             self.counts[rule.kind] += 1
             return rule
         return None

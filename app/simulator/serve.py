@@ -30,7 +30,7 @@ async def serve(
 ) -> web.Response:
     """Run `work` as the provider would: with its latency, and with the faults that were asked for."""
     sandbox = request.app[SANDBOX]
-    fault = sandbox.faults.take(provider, "before")
+    fault = sandbox.faults.take(provider, "before", reading=request.method == "GET")
     if fault is not None:
         answer = _refused(sandbox, provider, fail(fault), injected=True)
     else:
