@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.channels.base import Receipt
 from app.db import Sessions, clock
 from app.domain.status import CampaignStatus, Channel
+from app.domain.tenant_rules import rules_of
 from app.errors import OutcomeUnknown, ProviderMisconfigured, RateLimited, SendError
 from app.repositories import outbox, sender_troubles
 from app.services import sending
@@ -34,7 +35,8 @@ ROOM_SECONDS = 1.0
 
 _STATUS_HELD_FAST = text(
     "SELECT status, clock_timestamp() AS now, "
-    "EXISTS (SELECT FROM sender_troubles WHERE tenant_id = campaigns.tenant_id) AS troubled "
+    "EXISTS (SELECT FROM sender_troubles WHERE tenant_id = campaigns.tenant_id) AS troubled, "
+    "(SELECT CAST(settings_json AS text) FROM tenants WHERE id = campaigns.tenant_id) AS tenant_settings "
     "FROM campaigns WHERE id = :id FOR SHARE OF campaigns"
 )
 
@@ -173,6 +175,7 @@ class Outbox:
                 now=row.now,
                 day=timedelta(seconds=self.senders.settings.day_seconds),
                 alone=selection.contact_id is not None,
+                rules=rules_of(row.tenant_settings),
             )
             candidates = await _candidates(session, selection, size)
             troubles = await sender_troubles.still_open(session, campaign.tenant_id) if row.troubled else {}

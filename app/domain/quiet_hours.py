@@ -119,16 +119,6 @@ class QuietRules:
         return self.general if self.has_general else COUNTRIES.get(country, DEFAULT)
 
 
-def resolve_quiet_hours(
-    campaign_value: dict[str, Any] | None, tenant_value: dict[str, Any] | None
-) -> QuietHours | None:
-    """The campaign's own, else the tenant's, else 21:00 to 08:00. `{}` on either means none, and so does None here."""
-    value = campaign_value if campaign_value is not None else tenant_value
-    if value is None:
-        return DEFAULT
-    return QuietHours.parse(value) if value else None
-
-
 def _read(value: Any, pointer: str, problems: Problems) -> QuietHours | None:
     if value == {}:
         return None

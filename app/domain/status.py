@@ -81,6 +81,13 @@ class SuppressionReason(StrEnum):
     MANUAL = "manual"
 
 
+class OptOutScope(StrEnum):
+    """What a no refuses."""
+
+    ALL = "all"
+    MARKETING = "marketing"  # transactional messages go on
+
+
 _S = MessageStatus
 ALLOWED_MOVES: dict[MessageStatus, frozenset[MessageStatus]] = {
     # straight to sent and beyond: a late answer or a receipt for a row that was queued again proves it had left

@@ -19,8 +19,8 @@ from app.domain.status import MessageStatus, sources_of
 # What the gate and the templates need to know of a contact `c`.
 CONTACT_COLUMNS = """
            c.phone, c.email, c.first_name, c.last_name, c.lang, c.timezone, c.country, c.tags_json, c.attributes_json,
-           c.deleted_at, c.whatsapp_inbound_at,
-           w.opt_in_at_utc AS whatsapp_in, w.opt_out_at_utc AS whatsapp_out,
+           c.deleted_at, c.whatsapp_inbound_at, c.whatsapp_limited_until,
+           w.opt_in_at_utc AS whatsapp_in, w.opt_out_at_utc AS whatsapp_out, w.meta_json ->> 'scope' AS whatsapp_out_of,
            e.opt_in_at_utc AS email_in, e.opt_out_at_utc AS email_out,
            s.opt_in_at_utc AS sms_in, s.opt_out_at_utc AS sms_out,
            (SELECT reason FROM suppressions x WHERE x.tenant_id = c.tenant_id AND x.channel = 'whatsapp'

@@ -1,6 +1,6 @@
 """A single send through the gate and down its channels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,10 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.channels.base import Feature, OutboundMessage
-from app.domain.gate import Decision, GateFacts, Verdict, decide
-from app.domain.quiet_hours import resolve_quiet_hours
+from app.domain.frequency import Sent, capped
+from app.domain.gate import ONE_CHANNEL, Decision, GateFacts, Verdict, decide
+from app.domain.keywords import Keyword
+from app.domain.replies import ANSWER_WITHIN
 from app.domain.status import Channel, MessageStatus, MessageType, Purpose
 from app.domain.template import CompiledTemplate, Rendered, compile_template
+from app.domain.tenant_rules import TenantRules
 from app.domain.zones import contact_zones
 from app.errors import InvalidInput
 from app.models import Message, Tenant
@@ -28,9 +31,11 @@ from app.services.sending import (
     Outgoing,
     Renderer,
     address_of,
+    caps,
     consent_of,
     contact_context,
     frozen_request,
+    marketing_only,
     pairs,
     quotas,
     rooms,
@@ -63,6 +68,14 @@ class _Limits:
     probe: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the tenant has decided, and what counts for its frequency caps."""
+
+    rules: TenantRules
+    sent: Sequence[Sent]
+
+
 @dataclass(slots=True)
 class _Trail:
     """What was decided on the way down the channels."""
@@ -71,6 +84,7 @@ class _Trail:
     reason: str = ""
     failed: bool = False
     superseded: str = ""  # the channel on which it went out, and was not delivered in time
+    waiting: dict[UUID, SingleTurn] = field(default_factory=dict)  # messages that wait for their channel alone
 
 
 async def claim_single(
@@ -89,7 +103,9 @@ async def claim_single(
     root = rows[0]
     by_channel = {row.channel: row for row in rows}
     tenant = await session.get_one(Tenant, root.tenant_id)
-    trail = _Trail()
+    rules, own = TenantRules.parse(tenant.settings_json), [row.id for row in rows]
+    sent = await caps.look(session, rules, root.purpose, [root.contact_id], now, own=own)
+    wishes, trail = _Wishes(rules, sent.get(root.contact_id, ())), _Trail()
     fallbacks = [Channel(name) for name in root.payload_json.get("fallback_order", [])]
     turn: SingleTurn | None = None
     for channel in (root.channel, *(channel for channel in fallbacks if channel is not root.channel)):
@@ -98,9 +114,13 @@ async def claim_single(
             id = ids.fallback_id(root.id, channel.value)
             await single_sends.fall_back(session, root.id, id, channel.value)
             row = await session.get_one(Message, id)
-        turn = await _try(session, row, tenant, senders, renderer, claim_token, unknown_deadline, trail, now, room)
+        turn = await _try(
+            session, row, tenant, wishes, senders, renderer, claim_token, unknown_deadline, trail, now, room
+        )
         if turn is not None:
             break
+    if trail.waiting and not trail.superseded:
+        turn = await _among_waiting(session, turn, trail)
     if turn is None or turn.short is None:
         await outbox.add_decisions(session, root.tenant_id, None, trail.verdicts)
     if turn is None and trail.superseded:  # there is no better way
@@ -108,10 +128,22 @@ async def claim_single(
     return turn or SingleTurn(outcome="failed" if trail.failed else "skipped", reason=trail.reason)
 
 
+async def _among_waiting(session: AsyncSession, turn: SingleTurn | None, trail: _Trail) -> SingleTurn:
+    """Whoever waited for another channel waits no more once one sends; else for what ends first."""
+    if turn is not None and turn.outgoing is not None:
+        for id, held in trail.waiting.items():
+            await single_sends.settle(session, id, MessageStatus.SKIPPED, [MessageStatus.QUEUED], code=held.reason)
+    if turn is not None and turn.outcome != "held":
+        return turn
+    holds = [*trail.waiting.values(), *([turn] if turn else [])]
+    return min(holds, key=lambda hold: hold.hold_until.timestamp() if hold.hold_until else 0.0)
+
+
 async def _try(
     session: AsyncSession,
     row: Message,
     tenant: Tenant,
+    wishes: _Wishes,
     senders: Mapping[Channel, Sender],
     renderer: Renderer,
     claim_token: UUID,
@@ -140,7 +172,7 @@ async def _try(
     contact = await single_sends.contact(session, row.contact_id)
     languages = (row.lang, contact.lang, tenant.default_lang)
     template = _template(row)
-    facts = _facts(row, contact, tenant, template, languages, row.channel in senders, now)
+    facts = _facts(row, contact, tenant, wishes, template, languages, row.channel in senders, now)
     decision = decide(facts)
     rendered: Rendered | None = None
     if decision.verdict is Verdict.SEND:
@@ -161,7 +193,11 @@ async def _try(
         decision = limited
     trail.verdicts.append(_verdict(row, decision))
     if decision.verdict is Verdict.HOLD:
-        return SingleTurn(outcome="held", channel=channel, reason=decision.reason, hold_until=decision.hold_until)
+        held = SingleTurn(outcome="held", channel=channel, reason=decision.reason, hold_until=decision.hold_until)
+        if doubtful or decision.reason not in ONE_CHANNEL:
+            return held
+        trail.waiting[row.id] = held
+        return None
     if doubtful:  # perhaps it has left: there is no other channel
         return await _rest(session, row, claim_token, unknown_deadline, now)
     trail.reason = trail.reason or decision.reason
@@ -312,6 +348,7 @@ def _facts(
     row: Message,
     contact: Any,
     tenant: Tenant,
+    wishes: _Wishes,
     template: CompiledTemplate | None,
     languages: tuple[str, ...],
     has_sender: bool,
@@ -321,7 +358,7 @@ def _facts(
     on_whatsapp = row.channel is Channel.WHATSAPP
     has_template = on_whatsapp and template is not None and template.has_whatsapp_template(languages)
     kind = MessageType.TEXT if row.type is MessageType.TEMPLATE else row.type
-    quiet = resolve_quiet_hours(None, tenant.settings_json.get("quiet_hours"))
+    quiet = wishes.rules.quiet.of(contact.country)
     return GateFacts(
         now=now,
         channel=row.channel,
@@ -339,7 +376,19 @@ def _facts(
         whatsapp_inbound_at=contact.whatsapp_inbound_at,
         quiet_hours=quiet,
         zones=contact_zones(contact.timezone, contact.phone or "", tenant.timezone) if quiet else (),
+        marketing_only=marketing_only(contact, row.channel),
+        answer=_is_answer(row, now),
+        capped=capped(wishes.rules.caps, row.channel, wishes.sent, now),
+        limited_until=contact.whatsapp_limited_until if on_whatsapp else None,
     )
+
+
+def _is_answer(row: Message, now: datetime) -> bool:
+    """To a keyword that the contact sent a moment ago; only Relay itself writes such messages."""
+    answers = row.payload_json.get("answers")
+    if answers is None:
+        return False
+    return now - datetime.fromisoformat(answers["at"]) <= ANSWER_WITHIN[Keyword(answers["keyword"])]
 
 
 def _render(

@@ -12,6 +12,7 @@ from app.services.sending.rendering import (
     consent_of,
     contact_context,
     frozen_request,
+    marketing_only,
     stored_payload,
     unrenderable,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "contact_context",
     "frozen_request",
     "load_campaign",
+    "marketing_only",
     "not_sent",
     "note_sender",
     "note_troubles",

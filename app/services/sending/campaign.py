@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.domain.quiet_hours import QuietHours, resolve_quiet_hours
+from app.domain.quiet_hours import QuietHours
 from app.domain.status import Channel, Purpose
 from app.domain.template import CompiledTemplate, compile_template
 from app.errors import NotFound
@@ -34,13 +34,14 @@ class LaunchedCampaign:
     tenant_id: UUID
     id: UUID
     purpose: Purpose
-    quiet_hours: QuietHours | None
     variables: dict[str, Any]
     tenant_name: str
     tenant_timezone: str
     tenant_lang: str
     steps: Mapping[int, Step]
     fallback_after: timedelta | None = None  # what is not delivered by then is followed by the next channel
+    own_quiet_hours: QuietHours | None = None
+    has_own_quiet_hours: bool = False  # else the tenant's, as they are when a message leaves
 
 
 async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCampaign:
@@ -69,7 +70,8 @@ async def load_campaign(session: AsyncSession, campaign_id: UUID) -> LaunchedCam
         tenant_id=campaign.tenant_id,
         id=campaign.id,
         purpose=campaign.purpose,
-        quiet_hours=resolve_quiet_hours(campaign.quiet_hours_json, tenant.settings_json.get("quiet_hours")),
+        own_quiet_hours=QuietHours.parse(campaign.quiet_hours_json) if campaign.quiet_hours_json else None,
+        has_own_quiet_hours=campaign.quiet_hours_json is not None,
         variables=campaign.variables_json,
         tenant_name=tenant.name,
         tenant_timezone=tenant.timezone,

@@ -1,16 +1,18 @@
 """Which channel a recipient is written to: each in the step's order is asked at the gate, until one may send."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from app import ids
 from app.channels.base import Feature
-from app.domain.gate import Decision, GateFacts, Verdict, decide
+from app.domain.frequency import Capped, Sent, capped
+from app.domain.gate import ONE_CHANNEL, Decision, GateFacts, Verdict, decide
 from app.domain.schedule import spaced_until
 from app.domain.status import CampaignStatus, Channel, MessageStatus, MessageType, RecipientState, StopReason
 from app.domain.template import Rendered
+from app.domain.tenant_rules import TenantRules
 from app.domain.zones import contact_zones
 from app.errors import InvalidInput
 from app.repositories import outbox
@@ -24,6 +26,7 @@ from app.services.sending.rendering import (
     consent_of,
     contact_context,
     frozen_request,
+    marketing_only,
     stored_payload,
     unrenderable,
 )
@@ -59,6 +62,8 @@ class Chooser:
     now: datetime
     day: timedelta = timedelta(days=1)
     alone: bool = False  # one recipient, whose message is no part of a batch
+    rules: TenantRules = field(default_factory=TenantRules)  # as they are now, whatever they were at the launch
+    sent: Mapping[UUID, Sequence[Sent]] = field(default_factory=dict)  # what counts for the frequency caps
 
     def choose(self, row: Candidate) -> Choice:
         """The first channel of the step's order that the gate lets pass, or why none does."""
@@ -69,6 +74,8 @@ class Chooser:
             choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED, reason=reason)
             return choice
         first_reason, failed, superseded = "", False, False
+        waiting: list[Decision] = []  # holds of one channel only
+        put_off: dict[UUID, str] = {}  # queued messages that they hold
         for channel in self._channels(attempts):
             message_id = ids.outbox_id(self.campaign.id, row.contact_id, self.step.position, channel.value)
             earlier = attempts.get(channel.value)
@@ -90,9 +97,14 @@ class Chooser:
             if rendered is not None:
                 choice.claim, choice.rendered = self._claim(row, channel, message_id, rendered), rendered
                 choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.QUEUED)
+                choice.withdrawn |= put_off
                 return choice
+            if decision.verdict is Verdict.HOLD and decision.reason in ONE_CHANNEL and choice.repeated is None:
+                waiting.append(decision)
+                put_off |= {message_id: decision.reason} if earlier is not None else {}
+                continue
             if decision.verdict is Verdict.HOLD:
-                choice.standing, choice.repeated = _held(row, decision), None
+                choice.standing, choice.repeated = _held(row, _earliest([decision, *waiting])), None
                 return choice
             if choice.repeated is not None:  # perhaps it has left: there is no other channel
                 return _already_out(choice, row.contact_id, channel, message_id, MessageStatus.SENDING)
@@ -101,6 +113,9 @@ class Chooser:
                 choice.withdrawn[message_id] = decision.reason
             if self._ends_everything(row):
                 break
+        if waiting and not superseded:
+            choice.standing = _held(row, _earliest(waiting))
+            return choice
         if superseded:  # it went out, and there is no better way
             choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SENT)
             return choice
@@ -178,7 +193,9 @@ class Chooser:
         opt_in_at, opt_out_at, suppression = consent_of(row, channel)
         has_template = channel is Channel.WHATSAPP and self.step.template.has_whatsapp_template(self._languages(row))
         zones: tuple[str, ...] = ()
-        if campaign.quiet_hours:
+        own = campaign.has_own_quiet_hours
+        quiet_hours = campaign.own_quiet_hours if own else self.rules.quiet.of(row.country)
+        if quiet_hours:
             zones = contact_zones(row.timezone, row.phone or "", campaign.tenant_timezone)
         return GateFacts(
             now=self.now,
@@ -196,9 +213,16 @@ class Chooser:
             has_template=has_template,
             whatsapp_inbound_at=row.whatsapp_inbound_at,
             spaced_until=self._spaced_until(row),
-            quiet_hours=campaign.quiet_hours,
+            quiet_hours=quiet_hours,
             zones=zones,
+            marketing_only=marketing_only(row, channel),
+            capped=self._capped(row, channel),
+            limited_until=row.whatsapp_limited_until if channel is Channel.WHATSAPP else None,
         )
+
+    def _capped(self, row: Candidate, channel: Channel) -> Capped | None:
+        sent = self.sent.get(row.contact_id)
+        return capped(self.rules.caps, channel, sent, self.now) if sent else None
 
     def _spaced_until(self, row: Candidate) -> datetime | None:
         """For a follow-up only; the launch follows nothing."""
@@ -252,6 +276,11 @@ def _held(row: Candidate, decision: Decision) -> outbox.Standing:
         reason=decision.reason,
         hold_until=decision.hold_until,
     )
+
+
+def _earliest(holds: Sequence[Decision]) -> Decision:
+    """The one that ends first; one without an end waits for what will end it."""
+    return min(holds, key=lambda hold: hold.hold_until.timestamp() if hold.hold_until else 0.0)
 
 
 def _already_out(choice: Choice, contact_id: UUID, channel: Channel, message_id: UUID, status: MessageStatus) -> Choice:

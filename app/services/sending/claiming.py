@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from app.repositories.outbox import Candidate
 from app.repositories.sender_troubles import Trouble
 from app.services.limits import Permit, Room
 from app.services.senders import Sender
-from app.services.sending import pairs, quotas, rooms
+from app.services.sending import caps, pairs, quotas, rooms
 from app.services.sending.campaign import LaunchedCampaign
 from app.services.sending.choosing import Choice, Chooser
 from app.services.sending.troubles import hold_back
@@ -89,6 +89,10 @@ async def claim_chunk(
     rows = {row.contact_id: row for row in candidates}
     if campaign.fallback_after is not None:
         await outbox.lock_superseded(session, campaign.id, step.position, candidates)
+    sent = await caps.look(
+        session, chooser.rules, campaign.purpose, list(rows), chooser.now, campaign_id=campaign.id, step=step.position
+    )
+    chooser = replace(chooser, sent=sent) if sent else chooser
     choices = [chooser.choose(row) for row in candidates]
     trouble = None
     if troubles:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.gate import Decision, Verdict
-from app.domain.status import Channel, Purpose, SuppressionReason
+from app.domain.status import Channel, OptOutScope, Purpose, SuppressionReason
 from app.domain.template import CompiledTemplate, MissingVariable, Rendered
 from app.errors import InvalidInput
 from app.repositories.outbox import Candidate
@@ -87,6 +87,11 @@ def consent_of(row: Candidate, channel: Channel) -> tuple[datetime | None, datet
     else:
         opt_in, opt_out, reason = row.sms_in, row.sms_out, row.sms_suppression
     return opt_in, opt_out, SuppressionReason(reason) if reason else None
+
+
+def marketing_only(row: Candidate, channel: Channel) -> bool:
+    """Whether the last no of the candidate was to marketing alone, which only WhatsApp tells apart."""
+    return channel is Channel.WHATSAPP and row.whatsapp_out_of == OptOutScope.MARKETING
 
 
 def stored_payload(rendered: Rendered) -> dict[str, Any]:
