@@ -106,6 +106,20 @@ class TestCampaign:
         assert await relay.sent_to(contact) == [(0, "whatsapp", 1)]
 
 
+class TestCrash:
+    async def test_whoever_was_not_told_is_found_again(self, relay: World) -> None:
+        """Superseded, and nobody was woken: the process ended in between."""
+        (contact,) = await relay.add_contacts(1)
+        campaign = await relay.launch(fallback_after_seconds=3_600, fallback_order_json=["sms"])
+        await relay.until_sent(campaign, contact, 0, Channel.WHATSAPP)
+        async with relay.sessions.begin(relay.tenant.id) as session:
+            values = {"id": campaign.id}
+            query = "UPDATE messages SET superseded_at = now(), fallback_at = now() WHERE campaign_id = :id"
+            await session.execute(text(query), values)
+        await relay.until_sent(campaign, contact, 0, Channel.SMS)
+        assert await relay.sent_to(contact) == [(0, "whatsapp", 1), (0, "sms", 1)]
+
+
 class TestDeliveredFirst:
     async def test_a_report_between_the_decision_and_the_claim_wins(self, relay: World) -> None:
         """Superseded, but the wake-up comes after the delivery: nothing else may leave."""
