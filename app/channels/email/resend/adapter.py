@@ -3,7 +3,7 @@
 https://resend.com/docs/api-reference/emails/send-email
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -14,30 +14,37 @@ from app.channels.base import (
     AdapterContext,
     Feature,
     LookupResult,
-    OneByOne,
     OutboundMessage,
     Receipt,
     WebhookEvent,
     WebhookRequest,
 )
 from app.channels.credentials import problems
-from app.channels.email.resend import events, signature
+from app.channels.email.resend import batch, events, signature
 from app.channels.email.resend.faults import fault_of_answer
 from app.channels.http import exchange, retry_after
 from app.channels.webhooks import mapping, text
 from app.domain.status import Channel, MessageType
-from app.errors import InvalidSignature, MessageRejected, OutcomeUnknown, SendError, UnsupportedFeature
+from app.errors import (
+    InvalidSignature,
+    MessageRejected,
+    OutcomeUnknown,
+    ProviderMisconfigured,
+    RateLimited,
+    SendError,
+    UnsupportedFeature,
+)
 
 SUPPORTED = frozenset({MessageType.TEXT, MessageType.TEMPLATE})
 SPECIALS = frozenset("()<>[]:;@,.")
 USER_AGENT = "relay/1"  # a request without one is refused with 403
 
 
-class ResendEmail(OneByOne):
+class ResendEmail:
     provider: ClassVar[str] = "resend"
     channel: ClassVar[Channel] = Channel.EMAIL
     features: ClassVar[frozenset[Feature]] = frozenset(
-        {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND, Feature.IDEMPOTENCY_KEY}
+        {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND, Feature.IDEMPOTENCY_KEY, Feature.BATCH}
     )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_secret"})
@@ -46,10 +53,12 @@ class ResendEmail(OneByOne):
     default_messages_per_second: ClassVar[float | None] = 10.0
     recipient_interval: ClassVar[timedelta | None] = None
     idempotency_key_lifetime: ClassVar[timedelta | None] = timedelta(hours=24)
+    most_per_request: ClassVar[int] = batch.MOST
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
         self._http = context.http
         self._url = httpx.URL(f"{context.base_url}/emails")
+        self._batch_url = httpx.URL(f"{context.base_url}/emails/batch")
         self._from = _mailbox(credentials.get("from_name", ""), credentials["from_email"])
         secret = credentials.get("webhook_secret")
         self._webhook_key = signature.key_of(secret) if secret else None
@@ -86,15 +95,60 @@ class ResendEmail(OneByOne):
 
     async def send(self, message: OutboundMessage) -> Receipt:
         """The same message gives the same bytes: with the same key Resend then knows the request again."""
-        content = orjson.dumps(self._payload(message), option=orjson.OPT_SORT_KEYS)
-        headers = {**self._headers, "Idempotency-Key": str(message.reference)}
-        response = await exchange(self._http, httpx.Request("POST", self._url, headers=headers, content=content))
+        answer = await self._post(self._url, self._payload(message), {"Idempotency-Key": str(message.reference)})
+        if not (id := text(answer.get("id"))):
+            raise OutcomeUnknown("Accepted without an id.", provider_code="http_200")
+        return Receipt(provider_message_id=id, raw=answer)
+
+    async def send_batch(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
+        """One key for all of them. A lost answer is settled here, by repeating the request at once. After a crash it
+        can't be: the key belongs to exactly these messages together, and each alone would be a second e-mail. So one
+        message a request is the rule, and a batch is the tenant's choice (`limits.messages_per_request`).
+        """
+        found: dict[int, Receipt | SendError] = {}
+        payloads: dict[int, dict[str, Any]] = {}
+        for index, message in enumerate(messages):
+            try:
+                payloads[index] = self._payload(message)
+            except SendError as error:
+                found[index] = error
+        if payloads:
+            together = [messages[index] for index in payloads]
+            found |= zip(payloads, await self._send_together(together, list(payloads.values())), strict=True)
+        return [found[index] for index in range(len(messages))]
+
+    async def _send_together(
+        self, messages: Sequence[OutboundMessage], payloads: list[dict[str, Any]]
+    ) -> Sequence[Receipt | SendError]:
+        headers = {"Idempotency-Key": batch.key_of(messages), **batch.PERMISSIVE}
+
+        async def post() -> list[Receipt | SendError]:
+            return batch.answers(await self._post(self._batch_url, payloads, headers), len(payloads))
+
+        try:
+            return await batch.settled(post)
+        except MessageRejected:  # the request as a whole, so none was accepted: each alone tells which was at fault
+            return await self._send_one_by_one(messages)
+
+    async def _send_one_by_one(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
+        found: list[Receipt | SendError] = []
+        for message in messages:
+            try:
+                found.append(await self.send(message))
+            except (RateLimited, ProviderMisconfigured) as error:  # it would be the same for the others
+                return found + [error] * (len(messages) - len(found))
+            except SendError as error:
+                found.append(error)
+        return found
+
+    async def _post(self, url: httpx.URL, payload: Any, headers: Mapping[str, str]) -> dict[str, Any]:
+        content = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+        request = httpx.Request("POST", url, headers={**self._headers, **headers}, content=content)
+        response = await exchange(self._http, request)
         answer = _read(response)
         if not response.is_success:
             raise _error(response, answer)
-        if not (id := text(answer.get("id"))):
-            raise OutcomeUnknown("Accepted without an id.", provider_code=f"http_{response.status_code}")
-        return Receipt(provider_message_id=id, raw=answer)
+        return answer
 
     def _payload(self, message: OutboundMessage) -> dict[str, Any]:
         if message.type not in SUPPORTED:
