@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.sms import SmsEncoding, segments
+from app.domain.sms import GSM_ALL, SmsEncoding, outside_gsm, segments, to_gsm
 
 EMOJI = "😀"  # two UTF-16 code units
 
@@ -61,3 +61,78 @@ class TestSegments:
             assert found.segments == 1
         else:
             assert -(-found.units // part) <= found.segments <= -(-found.units // (part - 1))
+
+
+class TestOutsideGsm:
+    def test_names_each_character_once_in_order(self) -> None:
+        assert outside_gsm("Olá à 😀 á ’") == ("á", "😀", "’")
+
+    def test_nothing_is_outside_in_gsm_text(self) -> None:
+        assert outside_gsm("é ñ à €[]") == ()
+
+
+class TestToGsm:
+    @pytest.mark.parametrize(
+        ("text", "plain"),
+        [
+            ("Olá João, é só até amanhã!", "Ola Joao, é so até amanha!"),
+            ("Año Müller à Ñ Ç €5 ¿", "Año Müller à Ñ Ç €5 ¿"),
+            ("ç œ “x” ’ – … `\t|", "c oe \"x\" ' - ... ' |"),
+            ("cafe\u0301", "café"),
+            ("a\u200bb\ufeffc\u00a0d", "abc d"),
+            ("Привет", "Privet"),
+            ("你好", "NiHao"),
+            ("Hi 😀 you", "Hi you"),
+            ("Hi😀 😀you", "Hi you"),
+            ("Hi😀you", "Hiyou"),
+            ("🎉 Sale 🎉\n👩‍👩‍👧 now 🇵🇹 👍🏽", "Sale\nnow"),
+            ("©™½→★", "(C)TM1/2>*"),
+        ],
+    )
+    def test_keeps_the_letters_that_gsm_has_and_spells_the_others(self, text: str, plain: str) -> None:
+        assert to_gsm(text) == plain
+
+    @given(st.text(max_size=80))
+    def test_what_it_makes_is_always_gsm(self, text: str) -> None:
+        assert segments(to_gsm(text)).encoding is SmsEncoding.GSM7
+        assert to_gsm(to_gsm(text)) == to_gsm(text)
+
+    @given(st.text(st.sampled_from(sorted(GSM_ALL)), max_size=80))
+    def test_gsm_text_stays_as_it_is(self, text: str) -> None:
+        assert to_gsm(text) == text
+
+
+def parts_of(text: str) -> int:
+    """Another way to count: cut the text into parts, one after the other."""
+    gsm = all(char in GSM_ALL for char in text)
+    sizes = [
+        (2 if char in "^{}\\[~]|€\f" else 1) if gsm else len(char.encode("utf-16-be", "surrogatepass")) // 2
+        for char in text
+    ]
+    if sum(sizes) <= (160 if gsm else 70):
+        return 1
+    parts: list[list[int]] = [[]]
+    for size in sizes:
+        if sum(parts[-1]) + size > (153 if gsm else 67):
+            parts.append([])
+        parts[-1].append(size)
+    return len(parts)
+
+
+MIXED = st.text(st.sampled_from("aa€[ ~é"), max_size=700) | st.text(st.sampled_from("aç😀€\u200d"), max_size=300)
+
+
+class TestSegmentsAgainstCutting:
+    @given(MIXED | st.text(max_size=300))
+    def test_both_ways_agree(self, text: str) -> None:
+        assert segments(text).segments == parts_of(text)
+
+    @pytest.mark.parametrize("length", [159, 160, 161, 305, 306, 307, 458, 459, 460])
+    def test_at_every_border_of_gsm(self, length: int) -> None:
+        for text in ("a" * length, "a" * (length - 2) + "€", "a" * (length - 3) + "€a"):
+            assert segments(text).segments == parts_of(text)
+
+    @pytest.mark.parametrize("length", [69, 70, 71, 133, 134, 135, 200, 201, 202])
+    def test_an_emoji_at_every_border_of_ucs2(self, length: int) -> None:
+        for text in ("ç" * length, "ç" * (length - 2) + EMOJI, "ç" * (length - 3) + EMOJI + "ç"):
+            assert segments(text).segments == parts_of(text)
