@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from liquid.exceptions import LiquidError
 
 from app.domain.status import Channel, MessageType
-from app.domain.template import CompiledTemplate, MissingVariable, compile_template, preview
+from app.domain.template import CompiledTemplate, MissingVariable, compile_template
 from app.domain.template.liquid import SANDBOX, _filled, _plain
 from app.errors import InvalidInput
 
@@ -315,14 +315,81 @@ class TestRenderWhatsapp:
         components = compile_template(CORE).render(Channel.WHATSAPP, (), context).content["components"]
         assert components[0]["parameters"][1]["text"] == "X1 and more"
 
-    def test_without_an_approved_template_it_is_text(self) -> None:
-        template = compile_template({key: value for key, value in core(i18n={}).items() if key != "whatsapp"})
-        rendered = template.render(Channel.WHATSAPP, (), CONTEXT)
+    def test_without_an_approved_template_one_link_is_a_button(self) -> None:
+        rendered = session({}).render(Channel.WHATSAPP, (), CONTEXT)
         assert (rendered.type, rendered.template_name) == (MessageType.TEXT, "")
         assert rendered.content == {
-            "body": "Spring\n\nHi Ana,\nuse X1.\n\nShop: https://shop.example/?c=X1\n\nAcme, Lisbon"
+            "header": "Spring",
+            "body": "Hi Ana,\nuse X1.",
+            "cta_url": {"title": "Shop", "url": "https://shop.example/?c=X1"},
+            "footer": "Acme, Lisbon",
         }
-        assert not template.has_whatsapp_template(("en",))
+        assert not session({}).has_whatsapp_template(("en",))
+
+    def test_up_to_three_replies_are_buttons_and_links_stay_in_the_text(self) -> None:
+        buttons = [
+            {"type": "quick_reply", "text": "Yes, {{ contact.first_name }}"},
+            {"type": "url", "text": "Shop", "url": "https://shop.example"},
+            {"type": "quick_reply", "text": "No", "payload": "NO:{{ code }}"},
+        ]
+        assert session({"buttons": buttons}).render(Channel.WHATSAPP, (), CONTEXT).content == {
+            "header": "Spring",
+            "body": "Hi Ana,\nuse X1.\n\nShop: https://shop.example",
+            "buttons": [{"id": "Yes, Ana", "title": "Yes, Ana"}, {"id": "NO:X1", "title": "No"}],
+            "footer": "Acme, Lisbon",
+        }
+
+    @pytest.mark.parametrize(
+        "buttons",
+        [
+            [{"type": "quick_reply", "text": str(n)} for n in range(4)],
+            [{"type": "quick_reply", "text": "longer than WhatsApp allows"}],
+            [{"type": "quick_reply", "text": "Yes"}, {"type": "quick_reply", "text": "Yes"}],
+            [],
+        ],
+    )
+    def test_buttons_that_do_not_fit_leave_text(self, buttons: list[Any]) -> None:
+        content = session({"buttons": buttons}).render(Channel.WHATSAPP, (), CONTEXT).content
+        assert content == {"body": "Spring\n\nHi Ana,\nuse X1.\n\nAcme, Lisbon"}
+
+    def test_two_links_are_text(self) -> None:
+        buttons = [
+            {"text": "A", "url": "https://a.example"},
+            {"type": "phone", "text": "Call", "phone": "+351 210 000 000"},
+        ]
+        content = session({"buttons": buttons}).render(Channel.WHATSAPP, (), CONTEXT).content
+        links = "A: https://a.example\nCall: +351 210 000 000"
+        assert content == {"body": f"Spring\n\nHi Ana,\nuse X1.\n\n{links}\n\nAcme, Lisbon"}
+
+    def test_a_header_that_is_too_long_for_a_frame_is_in_the_text(self) -> None:
+        content = session({"header": "long " * 20}).render(Channel.WHATSAPP, (), CONTEXT).content
+        assert set(content) == {"body", "cta_url"}
+        assert content["body"].startswith("long long")
+        assert content["body"].endswith("Acme, Lisbon")
+
+    def test_media_carries_the_text_as_its_caption(self) -> None:
+        media = {"type": "document", "url": "https://x.example/{{ code }}.pdf", "filename": "Order {{ code }}.pdf"}
+        rendered = session({"media": media}).render(Channel.WHATSAPP, (), CONTEXT)
+        assert rendered.type is MessageType.MEDIA
+        assert rendered.content == {
+            "kind": "document",
+            "link": "https://x.example/X1.pdf",
+            "filename": "Order X1.pdf",
+            "caption": "Spring\n\nHi Ana,\nuse X1.\n\nShop: https://shop.example/?c=X1\n\nAcme, Lisbon",
+        }
+
+    def test_more_text_than_a_caption_holds_comes_with_the_address(self) -> None:
+        media = {"type": "image", "url": "https://x.example/a.png"}
+        rendered = session({"media": media, "body": "long " * 300}).render(Channel.WHATSAPP, (), CONTEXT)
+        assert rendered.type is MessageType.TEXT
+        assert rendered.content["body"].endswith("\n\nhttps://x.example/a.png")
+
+
+def session(blocks: dict[str, Any]) -> CompiledTemplate:
+    """CORE without an approved template, with these blocks changed."""
+    schema = core(i18n={}, blocks={**CORE["blocks"], **blocks})
+    del schema["whatsapp"]
+    return compile_template(schema)
 
 
 class TestRenderEmail:
@@ -397,23 +464,3 @@ class TestHasWhatsappTemplate:
         assert template.has_whatsapp_template(("pt_BR",))
         assert not template.has_whatsapp_template(("pt",))
         assert not template.has_whatsapp_template(("en",))
-
-
-class TestPreview:
-    def test_renders_every_channel(self) -> None:
-        shown = preview(CORE, CONTEXT, lang="en")
-        assert {name: one["type"] for name, one in shown.items()} == {
-            "whatsapp": "template",
-            "email": "text",
-            "sms": "text",
-        }
-        assert shown["sms"]["segments"] == {
-            "encoding": "gsm7",
-            "units": len("Hi Ana,\nuse X1.\nShop: https://shop.example/?c=X1"),
-            "segments": 1,
-        }
-
-    def test_names_all_that_the_context_lacks(self) -> None:
-        with pytest.raises(InvalidInput) as raised:
-            preview(CORE, {"contact": {}, "percent": "ten"})
-        assert [error.pointer for error in raised.value.errors] == ["/variables/code", "/variables/percent"]

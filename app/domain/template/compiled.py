@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.pointers import Problems
-from app.domain.sms import segments
 from app.domain.status import Channel, MessageType
+from app.domain.template.as_email import render_email
+from app.domain.template.as_sms import render_sms
+from app.domain.template.as_whatsapp import render_session, render_template
+from app.domain.template.content import Button, Content, Media, Sms, WhatsAppTemplate
 from app.domain.template.liquid import Text, parse_text
-from app.domain.template.renderers import Button, Content, WhatsAppTemplate, render_email, render_text, render_whatsapp
-from app.domain.template.schema import Source, Version, parse_core_schema
+from app.domain.template.mjml import Layout, parse_layout
+from app.domain.template.schema import parse_core_schema
+from app.domain.template.sources import Source, Version
 from app.domain.template.variables import MissingVariable, Variable, is_absent, missing, problems
-from app.errors import FieldError, InvalidInput
+from app.errors import FieldError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +45,13 @@ class CompiledTemplate:
         self._required = tuple(v.name for v in variables if v.required and is_absent(v.default))
         self._defaults = {v.name: v.default for v in variables if v.default is not None}
 
-    def render(self, channel: Channel, languages: tuple[str, ...], context: Mapping[str, Any]) -> Rendered:
+    def render(
+        self, channel: Channel, languages: tuple[str, ...], context: Mapping[str, Any], *, media: bool = True
+    ) -> Rendered:
         """One message in the first of `languages` that the template has. `context` is
         `{"contact": {…}, "tenant": {"name"}, "unsubscribe_url", **variables}`.
+
+        With `media` the provider of the SMS takes pictures and files.
 
         Raises MissingVariable for a required variable without value and for an empty WhatsApp parameter, and
         InvalidInput when the text cannot be rendered.
@@ -56,20 +64,28 @@ class CompiledTemplate:
             absent = {name: value for name, value in self._defaults.items() if is_absent(context.get(name))}
             values = {**context, **absent}
         content = self._content(languages)
-        if channel is Channel.WHATSAPP and content.whatsapp is not None:
-            payload = render_whatsapp(content.whatsapp, values)
-            return Rendered(
-                type=MessageType.TEMPLATE, template_name=content.whatsapp.name, lang=content.lang, content=payload
-            )
+        kind, name, short_links = MessageType.TEXT, "", True
         if channel is Channel.EMAIL:
             payload = render_email(content, values)
+        elif channel is Channel.SMS:
+            payload = render_sms(content, values, media=media)
+            kind = MessageType.MEDIA if "media_urls" in payload else MessageType.TEXT
+            short_links = content.sms.short_links
+        elif content.whatsapp is not None:
+            payload, name = render_template(content.whatsapp, values), content.whatsapp.name
+            kind = MessageType.TEMPLATE
         else:
-            payload = {"body": render_text(content, values, whole=channel is Channel.WHATSAPP)}
-        return Rendered(type=MessageType.TEXT, template_name="", lang=content.lang, content=payload)
+            kind, payload = render_session(content, values)
+        return Rendered(type=kind, template_name=name, lang=content.lang, content=payload, short_links=short_links)
 
     def problems(self, variables: Mapping[str, Any]) -> list[FieldError]:
         """What a launch or a send must mend in its `variables`; empty when nothing."""
         return problems(self.variables, variables)
+
+    def whatsapp_template(self, languages: tuple[str, ...]) -> tuple[str, str] | None:
+        """Name and language of the approved template that is sent to a reader of these languages."""
+        template = self._content(languages).whatsapp
+        return (template.name, template.language) if template is not None else None
 
     def has_whatsapp_template(self, languages: tuple[str, ...]) -> bool:
         return self._content(languages).whatsapp is not None
@@ -98,58 +114,52 @@ def compile_template(core_schema: Any, *, lang: str = "") -> CompiledTemplate:
     return CompiledTemplate(schema.variables, default, i18n)
 
 
-def preview(core_schema: Any, context: Mapping[str, Any], *, lang: str = "") -> dict[str, dict[str, Any]]:
-    """What each channel would get, as JSON by channel name; SMS with its segment count.
-
-    Raises InvalidInput with the mistakes of the schema, or else with all that the context lacks.
-    """
-    template = compile_template(core_schema, lang=lang)
-    errors = {error.pointer: error for error in template.problems(context)}
-    shown: dict[str, dict[str, Any]] = {}
-    for channel in Channel:
-        try:
-            rendered = template.render(channel, (lang or str(context.get("contact", {}).get("lang") or ""),), context)
-        except InvalidInput as error:
-            errors.update({item.pointer: item for item in error.errors if item.pointer not in errors})
-            continue
-        shown[channel.value] = {
-            "type": rendered.type.value,
-            "template_name": rendered.template_name,
-            "lang": rendered.lang,
-            "content": rendered.content,
-        }
-    if errors:
-        mistakes = list(errors.values())
-        raise InvalidInput(mistakes[0].detail, errors=mistakes)
-    count = segments(shown[Channel.SMS.value]["content"]["body"])
-    shown[Channel.SMS.value]["segments"] = {
-        "encoding": count.encoding.value,
-        "units": count.units,
-        "segments": count.segments,
-    }
-    return shown
-
-
 class _Compiler:
     """Parses each source once, also when several languages share it."""
 
     def __init__(self, declared: frozenset[str], found: Problems) -> None:
         self.declared, self.found = declared, found
         self.parsed: dict[str, Text] = {}
+        self.layouts: dict[str, Layout | None] = {}
 
     def text(self, source: Source) -> Text:
         if source.pointer not in self.parsed:
             self.parsed[source.pointer] = parse_text(source.text, source.pointer, self.declared, self.found)
         return self.parsed[source.pointer]
 
+    def optional(self, source: Source | None) -> Text | None:
+        return self.text(source) if source is not None else None
+
     def version(self, version: Version, lang: str) -> Content:
         texts = {name: self.text(source) for name, source in version.texts.items() if source.text.strip()}
         buttons = tuple(
-            Button(type=button.type, text=self.text(button.text), target=self.text(button.target))
+            Button(type=button.type, text=self.text(button.text), value=self.optional(button.value))
             for button in version.buttons
-            if button.target is not None  # a quick reply exists only inside an approved template
         )
-        return Content(lang=lang, texts=texts, buttons=buttons, whatsapp=self._whatsapp(version))
+        media, sms = version.media, version.sms
+        return Content(
+            lang=lang,
+            texts=texts,
+            buttons=buttons,
+            media=Media(type=media.type, url=self.text(media.url), filename=self.optional(media.filename))
+            if media is not None
+            else None,
+            sms=Sms(
+                body=self.optional(sms.body),
+                transliterate=sms.transliterate,
+                short_links=sms.short_links,
+                media=sms.media,
+            ),
+            layout=self._layout(version.mjml),
+            whatsapp=self._whatsapp(version),
+        )
+
+    def _layout(self, source: Source | None) -> Layout | None:
+        if source is None:
+            return None
+        if source.pointer not in self.layouts:
+            self.layouts[source.pointer] = parse_layout(source.text, source.pointer, self.declared, self.found)
+        return self.layouts[source.pointer]
 
     def _whatsapp(self, version: Version) -> WhatsAppTemplate | None:
         source = version.whatsapp
@@ -158,7 +168,7 @@ class _Compiler:
         return WhatsAppTemplate(
             name=source.name,
             language=source.language,
-            header=self.text(source.header) if source.header else None,
+            header=self.optional(source.header),
             header_media=source.header_media,
             header_filename=source.header_filename,
             body=tuple(self.text(item) for item in source.body),

@@ -8,9 +8,23 @@ from html import escape
 
 import mrml
 
+from app.domain.template.markup import as_html
+
 SLOT = re.compile(r"__slot_([a-z]+\d*)__")
-# the one sentence that is ours, in the languages of the product
-UNSUBSCRIBE = {"en": "Unsubscribe", "pt": "Cancelar subscrição", "es": "Darse de baja", "fr": "Se désabonner"}
+# the one sentence that is ours
+UNSUBSCRIBE = {
+    "en": "Unsubscribe",
+    "pt": "Cancelar subscrição",
+    "es": "Darse de baja",
+    "fr": "Se désabonner",
+    "de": "Abmelden",
+    "it": "Annulla iscrizione",
+    "nl": "Uitschrijven",
+    "ar": "إلغاء الاشتراك",
+    "he": "הסרה מרשימת התפוצה",
+    "fa": "لغو اشتراک",
+    "ur": "رکنیت ختم کریں",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,9 +33,18 @@ class Shape:
 
     preheader: bool
     header: bool
+    media: str  # image, link or empty
     buttons: int
     footer: bool
     unsubscribe: bool
+    rtl: bool  # written from right to left
+
+
+MEDIA = {
+    "": "",
+    "image": '<mj-image src="__slot_mediaurl__" alt="__slot_subject__" />',
+    "link": '<mj-text><a href="__slot_mediaurl__">__slot_medianame__</a></mj-text>',
+}
 
 
 def unsubscribe_label(lang: str) -> str:
@@ -29,12 +52,20 @@ def unsubscribe_label(lang: str) -> str:
 
 
 def fill(shape: Shape, values: Mapping[str, str]) -> str:
-    """HTML with the slots of `shape` filled: lang, subject, preheader, header, body, buttontext0, buttonlink0 …,
-    footer, unsubscribetext, unsubscribelink. Values are plain text; new lines are kept."""
+    """HTML with the slots of `shape` filled: lang, subject, preheader, header, mediaurl, medianame, body, buttontext0,
+    buttonlink0 …, footer, unsubscribetext, unsubscribelink. Values are plain text; new lines are kept."""
     parts = list(_skeleton(shape))
     for place in range(1, len(parts), 2):
-        parts[place] = escape(values[parts[place]]).replace("\n", "<br/>")
+        parts[place] = as_html(values[parts[place]])
     return "".join(parts)
+
+
+def unsubscribe_part(lang: str, url: str, direction: str) -> str:
+    """For a layout that has no link to unsubscribe."""
+    return (
+        f'<div dir="{direction}" style="padding:16px;text-align:center;font-family:Helvetica,Arial,sans-serif;'
+        f'font-size:12px"><a href="{escape(url)}" style="color:#6b7280">{escape(unsubscribe_label(lang))}</a></div>'
+    )
 
 
 @lru_cache(maxsize=256)
@@ -52,13 +83,15 @@ def _mjml(shape: Shape) -> str:
     small_print = "<br/><br/>".join(
         text for text, there in (("__slot_footer__", shape.footer), (unsubscribe, shape.unsubscribe)) if there
     )
-    return f"""<mjml lang="__slot_lang__">
+    direction, align = ("rtl", "right") if shape.rtl else ("ltr", "left")
+    return f"""<mjml lang="__slot_lang__" dir="{direction}">
   <mj-head>
     <mj-title>__slot_subject__</mj-title>
     {"<mj-preview>__slot_preheader__</mj-preview>" if shape.preheader else ""}
     <mj-attributes>
       <mj-all font-family="Helvetica, Arial, sans-serif" />
-      <mj-text font-size="16px" line-height="1.5" color="#111827" />
+      <mj-section direction="{direction}" />
+      <mj-text font-size="16px" line-height="1.5" color="#111827" align="{align}" />
       <mj-button font-size="16px" background-color="#111827" color="#ffffff" border-radius="6px" />
     </mj-attributes>
   </mj-head>
@@ -66,6 +99,7 @@ def _mjml(shape: Shape) -> str:
     <mj-section background-color="#ffffff" padding="24px 0">
       <mj-column>
         {'<mj-text font-size="22px" font-weight="bold">__slot_header__</mj-text>' if shape.header else ""}
+        {MEDIA[shape.media]}
         <mj-text>__slot_body__</mj-text>
         {buttons}
       </mj-column>

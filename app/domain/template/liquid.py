@@ -3,18 +3,31 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, TextIO
 
 from liquid import BoundTemplate, Environment
-from liquid.exceptions import FilterArgumentError, LiquidError
+from liquid.builtin.output import Output, OutputNode
+from liquid.builtin.tags.echo_tag import EchoTag
+from liquid.context import RenderContext
+from liquid.exceptions import FilterArgumentError, LiquidError, LiquidTypeError
+from liquid.undefined import Undefined
 
 from app.domain.pointers import Problems
 from app.errors import InvalidInput
 
 CONTACT_FIELDS = ("first_name", "last_name", "phone", "email", "lang", "timezone", "country", "attributes", "tags")
 TENANT_FIELDS = ("name",)
+BLOCK_FIELDS = ("subject", "preheader", "header", "body", "footer", "buttons", "media", "lang", "dir")  # in MJML only
+FIELDS = {"contact": CONTACT_FIELDS, "tenant": TENANT_FIELDS, "blocks": BLOCK_FIELDS}
 ALWAYS_THERE = ("contact", "tenant", "unsubscribe_url")
-FORBIDDEN_TAGS = ("include", "render")  # there is nothing to include
+FORBIDDEN_TAGS = ("include", "render", "tablerow")  # there is nothing to include, and no HTML in text
+# filters whose arguments are text; the library would write Python's None, True and ['a'] into it
+OF_TEXT = frozenset(
+    "append base64_decode base64_encode base64_url_safe_decode base64_url_safe_encode capitalize downcase escape"
+    " escape_once escapejs lstrip newline_to_br prepend remove remove_first remove_last replace replace_first"
+    " replace_last rstrip split squish strip strip_html strip_newlines truncate truncatewords upcase url_decode"
+    " url_encode".split()
+)
 MAX_SOURCE = 32_768  # characters of one block
 MAX_ARGUMENT = 5_000  # characters or items: two of them multiplied (replace, join) still fit in memory
 MAX_BITS = 256  # of an integer
@@ -26,6 +39,8 @@ FILTER_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeE
 
 
 class Sandbox(Environment):
+    """For text: what is written into it is written as a person would."""
+
     context_depth_limit = 20
     block_nesting_limit = 20
     loop_iteration_limit = 1_000
@@ -36,10 +51,44 @@ class Sandbox(Environment):
         super().setup_tags_and_filters(extra=extra)
         for tag in FORBIDDEN_TAGS:
             del self.tags[tag]
-        self.filters = {name: _bounded(function) for name, function in self.filters.items()}
+        self.add_tag(TextOutput)
+        self.add_tag(TextEcho)
+        self.filters = {name: _bounded(name, function) for name, function in self.filters.items()}
 
 
-def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+class TextNode(OutputNode):
+    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+        return buffer.write(words(self.expression.evaluate(context)))
+
+
+class TextOutput(Output):
+    node_class = TextNode
+
+
+class TextEcho(EchoTag):
+    node_class = TextNode  # type: ignore[assignment]
+
+
+def words(value: Any) -> str:
+    """A value as text. Raises LiquidTypeError for an object, of which only the fields can be shown."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, Undefined):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "".join(map(words, value))
+    if isinstance(value, range):
+        return f"{value.start}..{value.stop - 1}"
+    if isinstance(value, Mapping):
+        raise LiquidTypeError("an object cannot be shown; name one of its fields", token=None)
+    return str(value)
+
+
+def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    of_text, joins = name in OF_TEXT, name == "join"
+
     @wraps(function)  # also copies the marks by which the library passes in its environment
     def bounded(*args: Any, **kwargs: Any) -> Any:
         for value in args:
@@ -48,6 +97,12 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
                     raise FilterArgumentError("the number is too large", token=None)
             elif isinstance(value, str | list | tuple | range) and _length(value) > MAX_ARGUMENT:
                 raise FilterArgumentError(f"the value is longer than {MAX_ARGUMENT}", token=None)
+        if of_text:
+            args = tuple(
+                arg if isinstance(arg, str | int | float) and not isinstance(arg, bool) else words(arg) for arg in args
+            )
+        elif joins and args and isinstance(args[0], list | tuple):
+            args = ([words(item) for item in args[0]], *args[1:])
         return function(*args, **kwargs)
 
     return bounded
@@ -115,11 +170,14 @@ def _filled(plain: tuple[str | tuple[str, ...], ...], context: Mapping[str, Any]
     return "".join(parts)
 
 
-def parse_text(source: str, pointer: str, declared: frozenset[str], problems: Problems) -> Text:
+def parse_text(
+    source: str, pointer: str, declared: frozenset[str], problems: Problems, *, most: int = MAX_SOURCE
+) -> Text:
     """Parse once; every mistake is added to `problems`: syntax, unknown filters, names that will never be there."""
+    source = one_newline(source)
     empty = Text(source, pointer, None, ())
-    if len(source) > MAX_SOURCE:
-        problems.add(pointer, f"The text is longer than {MAX_SOURCE} characters.")
+    if len(source) > most:
+        problems.add(pointer, f"The text has {len(source):,} characters; it must not be longer than {most:,}.")
         return empty
     if "{{" not in source and "{%" not in source:
         return empty
@@ -134,7 +192,7 @@ def parse_text(source: str, pointer: str, declared: frozenset[str], problems: Pr
             problems.add(pointer, f"Liquid: unknown filter {name!r}.")
     for name, variables in analysis.globals.items():
         if name not in declared and name not in ALWAYS_THERE:
-            known = ", ".join([*sorted(declared), "contact.*", "tenant.name", "unsubscribe_url"])
+            known = ", ".join([*sorted(declared - {"blocks"}), "contact.*", "tenant.name", "unsubscribe_url"])
             problems.add(pointer, f"Liquid: the variable {name!r} is not declared; known are {known}.")
         for variable in variables:
             _check_field(name, variable.segments, pointer, problems)
@@ -143,13 +201,18 @@ def parse_text(source: str, pointer: str, declared: frozenset[str], problems: Pr
 
 
 def _check_field(name: str, segments: list[Any], pointer: str, problems: Problems) -> None:
-    fields = {"contact": CONTACT_FIELDS, "tenant": TENANT_FIELDS}.get(name)
+    fields = FIELDS.get(name)
     if fields is None:
         return
     if len(segments) == 1:
         problems.add(pointer, f"Liquid: name a field of {name}; it has {', '.join(fields)}.")
     elif isinstance(segments[1], str) and segments[1] not in fields:
         problems.add(pointer, f"Liquid: {name} has no {segments[1]!r}; it has {', '.join(fields)}.")
+
+
+def one_newline(text: str) -> str:
+    """Line feeds alone: \\r is a character of its own in an SMS, and two line ends in an e-mail."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _where(error: LiquidError) -> str:
