@@ -26,11 +26,18 @@ class Answer:
 
 
 async def serve(
-    request: web.Request, provider: str, work: Callable[[], Answer], fail: Callable[[Fault], Refusal]
+    request: web.Request,
+    provider: str,
+    work: Callable[[], Answer],
+    fail: Callable[[Fault], Refusal],
+    *,
+    faulty: bool = True,
 ) -> web.Response:
-    """Run `work` as the provider would: with its latency, and with the faults that were asked for."""
+    """Run `work` as the provider would: with its latency, and with the faults that were asked for, which are those of
+    messages; with `faulty` false there are none."""
     sandbox = request.app[SANDBOX]
-    fault = sandbox.faults.take(provider, "before", reading=request.method == "GET")
+    reading = request.method == "GET"
+    fault = sandbox.faults.take(provider, "before", reading=reading) if faulty else None
     if fault is not None:
         answer = _refused(sandbox, provider, fail(fault), injected=True)
     else:

@@ -15,7 +15,7 @@ from app.simulator.serve import SANDBOX, Answer, serve
 from app.simulator.whatsapp.checks import check_body
 from app.simulator.whatsapp.errors import TITLES, UNDELIVERABLE, bad_token, refuse, unknown_object
 from app.simulator.whatsapp.events import new_wamid, schedule_statuses
-from app.simulator.whatsapp.templates import check_template
+from app.simulator.whatsapp.templates import as_listed, check_template, listed_templates
 
 VERSION = r"{version:v\d+\.\d+}"
 
@@ -36,7 +36,7 @@ async def post_message(request: web.Request) -> web.Response:
 async def get_templates(request: web.Request) -> web.Response:
     sandbox, token = request.app[SANDBOX], request.headers.get("Authorization", "")
     waba, query = request.match_info["waba_id"], dict(request.query)
-    return await serve(request, WHATSAPP, lambda: list_templates(sandbox, token, waba, query), _fail)
+    return await serve(request, WHATSAPP, lambda: list_templates(sandbox, token, waba, query), _fail, faulty=False)
 
 
 async def get_phone_number(request: web.Request) -> web.Response:
@@ -143,7 +143,7 @@ def list_templates(sandbox: Sandbox, authorization: str, waba: str, query: dict[
     account = next((known for known in accounts if known.credentials["waba_id"] == waba), None)
     if account is None:
         raise unknown_object("get", waba)
-    wanted = account.templates if isinstance(account.templates, list) else []
+    wanted = listed_templates(account.templates)
     for name in ("name", "language", "status", "category"):
         if name in query:
             wanted = [template for template in wanted if template.get(name) == query[name]]
@@ -154,10 +154,7 @@ def list_templates(sandbox: Sandbox, authorization: str, waba: str, query: dict[
     if limit < 1 or start < 0:
         raise refuse(100, "Parameters limit and after must be valid.")
     page = wanted[start : start + limit]
-    data = [
-        {"id": str(700_000_000_000 + start + index), "category": "MARKETING", "status": "APPROVED", **template}
-        for index, template in enumerate(page)
-    ]
+    data = [as_listed(template, query.get("fields", "")) for template in page]
     answer: dict[str, Any] = {"data": data}
     if page:
         answer["paging"] = {"cursors": {"before": str(start), "after": str(start + len(page))}}

@@ -1,14 +1,18 @@
 """Message templates of an account: which exist, and how many parameters each of their components takes."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from app.simulator.demo_templates import demo_templates
 from app.simulator.whatsapp.errors import refuse
 
 PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 MEDIA_HEADERS = {"IMAGE": "image", "VIDEO": "video", "DOCUMENT": "document", "LOCATION": "location"}
 PARAMETER_TYPES = frozenset({"text", "currency", "date_time", "image", "video", "document", "location"})
+USUAL_FIELDS = ("name", "components", "language", "status", "category", "id")
+KNOWN_FIELDS = frozenset({*USUAL_FIELDS, "rejected_reason", "quality_score", "previous_category", "parameter_format"})
 STATES = {"PAUSED": 132015, "DISABLED": 132016}  # every other state but APPROVED counts as not there
 
 
@@ -21,6 +25,37 @@ class Template:
     header: tuple[str, int]  # parameter type, number of parameters
     body: int
     buttons: dict[int, int]  # index of a button -> how many parameters it must get
+
+
+def template_id(definition: dict[str, Any]) -> str:
+    """The same for as long as the account has it."""
+    digest = hashlib.blake2b(f"{definition['name']}/{definition['language']}".encode(), digest_size=6).digest()
+    return str(700_000_000_000_000 + int.from_bytes(digest) % 10**14)
+
+
+def listed_templates(definitions: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An account that accepts every template shows the demo's, without components: any parameters will do."""
+    if isinstance(definitions, list):
+        return definitions
+    return [{**template, "components": None} for template in demo_templates()]
+
+
+def as_listed(definition: dict[str, Any], fields: str) -> dict[str, Any]:
+    """A template as the Graph API lists it: the usual fields, or those asked for."""
+    whole = {
+        "category": "MARKETING",
+        "status": "APPROVED",
+        "rejected_reason": "NONE",
+        "components": [],
+        **definition,
+        "id": template_id(definition),
+        "quality_score": {"score": definition.get("quality", "UNKNOWN")},
+    }
+    wanted = [name.strip() for name in fields.split(",") if name.strip()] or USUAL_FIELDS
+    unknown = [name for name in wanted if name not in KNOWN_FIELDS]
+    if unknown:
+        raise refuse(100, f"Tried accessing nonexisting field ({unknown[0]}) on node type (WhatsAppMessageTemplate)")
+    return {name: whole[name] for name in wanted if whole.get(name) is not None} | {"id": whole["id"]}
 
 
 def read_templates(definitions: Any) -> dict[tuple[str, str], Template]:
