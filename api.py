@@ -30,6 +30,7 @@ from app.routes import (
 from app.routes.deps import Resources
 from app.secrets import Vault
 from app.services.api_keys import ApiKeys
+from app.services.approvals import Approvals
 from app.services.senders import Senders
 from app.services.webhooks import WebhookIntake
 from app.settings import Settings, load_settings
@@ -96,6 +97,7 @@ async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[dict[str, Any
             vault=vault,
             tokens=UnsubscribeTokens(settings.keys),
             senders=senders,
+            approvals=Approvals(sessions, senders),
             api_keys=ApiKeys(sessions),
         )
         async with WebhookIntake(sessions, senders) as intake:

@@ -2,7 +2,7 @@
 
 AppError                            has code and http_status
 ├─ NotFound 404, PermissionDenied 403, Unauthenticated 401, InvalidInput 422, InvalidSignature 401
-├─ Malformed 400, TooLarge 413, EngineUnavailable 503
+├─ Malformed 400, TooLarge 413, EngineUnavailable 503, ApprovalUnknown 503
 ├─ Conflict 409                     InvalidTransition, AlreadyExists
 └─ SendError                        has retryable and retry_after; as_activity_failure() turns it into ApplicationError
    ├─ retry: ProviderUnavailable (refused before acceptance), RateLimited (honours retry_after)
@@ -69,6 +69,12 @@ class TooLarge(AppError):
 
 class EngineUnavailable(AppError):
     code, http_status, title = "engine_unavailable", 503, "Workflow engine unavailable"
+
+
+class ApprovalUnknown(AppError):
+    """A provider that has to approve templates cannot be asked whether it did."""
+
+    code, http_status, title = "approval_unknown", 503, "Approval unknown"
 
 
 class Conflict(AppError):

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query
 
 from app.contracts.campaign import CANCEL, PAUSE, RESUME, CampaignInput
-from app.domain.status import CampaignStatus, RecipientState
+from app.domain.status import CampaignStatus, Channel, RecipientState
 from app.models import Campaign, Tenant
-from app.repositories import backlog
+from app.repositories import backlog, templates
 from app.repositories import campaigns as rows
 from app.routes.deps import CreatedIdDep, PagingDep, Resources, ResourcesDep, TenantDep, reached_engine
 from app.routes.endpoint import Endpoint
@@ -26,6 +26,7 @@ from app.schemas.campaigns import (
 )
 from app.schemas.examples import answer, listed
 from app.services import campaign_reports, campaigns, standstills
+from app.services.approvals import Answers
 
 router = APIRouter(prefix="/v1/campaigns", tags=["Campaigns"], route_class=Endpoint)
 STEERED = {**COMMON, **documented(404, 409), **answer(202, READ_EXAMPLE)}
@@ -40,8 +41,9 @@ async def create_campaign(
 ) -> CampaignRead:
     """Make a campaign: a draft, or with `launch` one that begins at once or at `scheduled_at_utc`. Whatever is wrong
     with it is named here, before anything is written."""
+    approvals = await _approvals(relay, tenant, wanted.templates_on(Channel.WHATSAPP)) if wanted.launch else None
     async with relay.sessions.begin(tenant.id) as session:
-        campaign = await campaigns.create(session, tenant, wanted, id=id)
+        campaign = await campaigns.create(session, tenant, wanted, id=id, approvals=approvals)
     return await _launched(relay, tenant, campaign)
 
 
@@ -73,9 +75,13 @@ async def get_campaign(campaign_id: UUID, tenant: TenantDep, relay: ResourcesDep
 @router.post("/{campaign_id}/launch", status_code=202, responses=STEERED)
 async def launch_campaign(campaign_id: UUID, tenant: TenantDep, relay: ResourcesDep) -> CampaignRead:
     """Start sending a draft. Launching it twice has no further effect. Every channel it uses needs a channel
-    setting."""
+    setting, and every WhatsApp template the provider's approval. When that is not known yet and the provider can't be
+    asked, the answer is 503: try again."""
     async with relay.sessions.begin(tenant.id) as session:
-        campaign = await campaigns.launch(session, tenant, campaign_id)
+        needed = await campaigns.template_ids(session, tenant.id, campaign_id)
+    approvals = await _approvals(relay, tenant, needed)
+    async with relay.sessions.begin(tenant.id) as session:
+        campaign = await campaigns.launch(session, tenant, campaign_id, approvals=approvals)
     return await _launched(relay, tenant, campaign)
 
 
@@ -126,6 +132,13 @@ async def explain_recipient(campaign_id: UUID, contact_id: UUID, tenant: TenantD
     and the contact's sequence in the Temporal UI."""
     async with relay.sessions.begin(tenant.id) as session:
         return await campaign_reports.why(session, tenant.id, campaign_id, contact_id, relay.settings)
+
+
+async def _approvals(relay: Resources, tenant: Tenant, needed: set[UUID]) -> Answers | None:
+    """Outside of any transaction, because the provider may have to be asked."""
+    async with relay.sessions.begin(tenant.id) as session:
+        found = await templates.by_ids(session, tenant.id, needed) if needed else {}
+    return await relay.approvals.ask(tenant.id, [template.core_schema_json for template in found.values()])
 
 
 async def _steer(relay: Resources, tenant: Tenant, campaign_id: UUID, to: CampaignStatus, signal: str) -> CampaignRead:

@@ -21,6 +21,7 @@ from app.models import Role, Tenant
 from app.schemas.base import LARGEST_PAGE, LARGEST_SIZE
 from app.secrets import Vault
 from app.services.api_keys import MARK, ApiKeys, Principal
+from app.services.approvals import Approvals
 from app.services.senders import Senders
 from app.settings import Settings
 from app.temporal import Workflows
@@ -45,6 +46,7 @@ class Resources:
     vault: Vault
     tokens: UnsubscribeTokens
     senders: Senders
+    approvals: Approvals
     api_keys: ApiKeys
 
 

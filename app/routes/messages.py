@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Query
 
 from app import ids
 from app.contracts.message import MessageInput
+from app.domain.status import Channel
 from app.repositories import backlog
 from app.routes.deps import CreatedIdDep, ResourcesDep, SessionsDep, TenantDep, reached_engine
 from app.routes.endpoint import Endpoint
@@ -37,8 +38,13 @@ async def send_message(
 ) -> MessageQueued:
     """Send one message. It is stored before this answers and leaves as soon as the gate lets it, also when the workflow
     engine is away right now. Transactional messages skip quiet hours, never suppressions."""
+    approvals = None
+    if wanted.template_name is not None and Channel.WHATSAPP in {wanted.channel, *wanted.fallback_order}:
+        async with relay.sessions.begin(tenant.id) as session:
+            schemas = await messages.core_schemas(session, tenant.id, wanted)
+        approvals = await relay.approvals.ask(tenant.id, schemas)
     async with relay.sessions.begin(tenant.id) as session:
-        message = await messages.enqueue(session, tenant, wanted, id=id)
+        message = await messages.enqueue(session, tenant, wanted, id=id, approvals=approvals)
     input = MessageInput(tenant_id=tenant.id, message_id=message.id)
     if message.workflow_started_at is None and await reached_engine(relay.workflows.start_message(input)):
         async with relay.sessions.begin(tenant.id) as session:

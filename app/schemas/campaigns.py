@@ -46,6 +46,12 @@ class CampaignCreate(Body):
     purpose: Purpose = Purpose.MARKETING
     launch: bool = Field(False, description="Launch it at once.")
 
+    def templates_on(self, channel: Channel) -> set[UUID]:
+        """The templates that may leave on the channel."""
+        if channel in {self.primary_channel, *self.fallback_order}:
+            return {self.template_id, *(step.template_id for step in self.followups)}
+        return {step.template_id for step in self.followups if step.channel is channel}
+
 
 class FollowupRead(Reply):
     position: int

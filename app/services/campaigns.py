@@ -17,6 +17,7 @@ from app.ids import new_id
 from app.models import Campaign, CampaignStep, Template, Tenant
 from app.repositories import campaigns, templates
 from app.schemas.campaigns import CampaignCreate
+from app.services.approvals import Answers
 from app.services.channel_settings import require_senders
 
 COMMANDS = {
@@ -35,14 +36,16 @@ class _Use:
     pointer: str
 
 
-async def create(session: AsyncSession, tenant: Tenant, wanted: CampaignCreate, *, id: UUID) -> Campaign:
+async def create(
+    session: AsyncSession, tenant: Tenant, wanted: CampaignCreate, *, id: UUID, approvals: Answers | None = None
+) -> Campaign:
     """Write a draft, and launch it when asked to.
 
     Raises InvalidInput that names every bad field: templates, variables, segment, follow-ups, schedule, quiet hours
-    and, for a launch, channels without a sender. Then nothing is written.
+    and, for a launch, what `launch` refuses. Then nothing is written.
     """
     if repeated := await campaigns.get(session, tenant.id, id):
-        return await launch(session, tenant, id) if wanted.launch else repeated
+        return await launch(session, tenant, id, approvals=approvals) if wanted.launch else repeated
     problems = Problems()
     _check_plan(wanted, problems)
     for check in (lambda: parse_segment(wanted.segment), lambda: _quiet_hours(wanted)):
@@ -77,7 +80,19 @@ async def create(session: AsyncSession, tenant: Tenant, wanted: CampaignCreate, 
     for n, step in enumerate(wanted.followups, start=1):
         session.add(_step(campaign, n, step.after_days, step.template_id, step.channel))
     await session.flush()
-    return await launch(session, tenant, id) if wanted.launch else await get(session, tenant.id, id)
+    if wanted.launch:
+        return await launch(session, tenant, id, approvals=approvals)
+    return await get(session, tenant.id, id)
+
+
+async def template_ids(session: AsyncSession, tenant_id: UUID, campaign_id: UUID) -> set[UUID]:
+    """The templates of a draft that may leave by WhatsApp. Raises NotFound."""
+    campaign = await get(session, tenant_id, campaign_id)
+    if campaign.status is not CampaignStatus.DRAFT:
+        return set()
+    every = {campaign.primary_channel.value, *campaign.fallback_order_json}
+    steps = await campaigns.steps(session, tenant_id, [campaign_id])
+    return {step.template_id for step in steps if Channel.WHATSAPP in {step.channel, *every}}
 
 
 async def get(session: AsyncSession, tenant_id: UUID, campaign_id: UUID) -> Campaign:
@@ -88,11 +103,14 @@ async def get(session: AsyncSession, tenant_id: UUID, campaign_id: UUID) -> Camp
     return campaign
 
 
-async def launch(session: AsyncSession, tenant: Tenant, campaign_id: UUID) -> Campaign:
+async def launch(
+    session: AsyncSession, tenant: Tenant, campaign_id: UUID, *, approvals: Answers | None = None
+) -> Campaign:
     """Take a draft to `pending`, with a copy of each step's template. A launched campaign is answered as it is.
 
-    Raises NotFound, InvalidTransition for one that ended, and InvalidInput for a channel without a sender or a template
-    that went missing.
+    `approvals`: what is known of its WhatsApp templates (see app.services.approvals); None: they are not looked at.
+    Raises NotFound, InvalidTransition for one that ended, InvalidInput for a channel without a sender, a template that
+    went missing or one that the provider did not approve, and ApprovalUnknown.
     """
     campaign = await campaigns.get(session, tenant.id, campaign_id, lock=True)
     if campaign is None:
@@ -110,6 +128,8 @@ async def launch(session: AsyncSession, tenant: Tenant, campaign_id: UUID) -> Ca
     found = await _check_templates(session, tenant.id, uses, campaign.variables_json, problems)
     problems.raise_any()
     await require_senders(session, tenant.id, _channels(campaign, steps))
+    if approvals is not None:
+        _check_approvals(campaign, steps, found, approvals)
     for step in steps:
         template = found[step.template_id]
         step.template_name, step.template_lang = template.name, template.lang
@@ -177,6 +197,22 @@ async def _check_templates(
                     told.add(error.pointer)
                     problems.errors.append(error)
     return found
+
+
+def _check_approvals(
+    campaign: Campaign, steps: list[CampaignStep], found: dict[UUID, Template], approvals: Answers
+) -> None:
+    """Every step that may leave by WhatsApp, in whatever language. Raises InvalidInput, or else ApprovalUnknown."""
+    every = {campaign.primary_channel.value, *campaign.fallback_order_json}
+    asked = [step for step in steps if Channel.WHATSAPP in {step.channel, *every}]
+    problems = Problems()
+    for step in asked:
+        pointer = f"/followups/{step.position - 1}/template_id" if step.position else "/template_id"
+        for detail in approvals.problems(found[step.template_id].core_schema_json):
+            problems.add(pointer, detail)
+    problems.raise_any()
+    for step in asked:
+        approvals.require(found[step.template_id].core_schema_json)
 
 
 def _channels(campaign: Campaign, steps: list[CampaignStep]) -> list[tuple[Channel, str]]:

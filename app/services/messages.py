@@ -15,6 +15,7 @@ from app.models import Contact, ConversationStatus, Message, Template, Tenant
 from app.repositories import contacts as contact_rows
 from app.repositories import messages, templates
 from app.schemas.messages import ConversationRead, MessageDecision, MessageDetail, MessageRead, MessageSend
+from app.services.approvals import Answers
 from app.services.campaign_reports import workflow_url
 from app.services.channel_settings import require_senders
 from app.services.contacts import address_on, find_or_create
@@ -34,11 +35,14 @@ SHAPES: dict[tuple[Channel, MessageType], tuple[frozenset[str], frozenset[str]]]
 }
 
 
-async def enqueue(session: AsyncSession, tenant: Tenant, wanted: MessageSend, *, id: UUID) -> Message:
+async def enqueue(
+    session: AsyncSession, tenant: Tenant, wanted: MessageSend, *, id: UUID, approvals: Answers | None = None
+) -> Message:
     """Write a message that waits to be sent; start its workflow after the commit.
 
-    Raises InvalidInput naming the field: an unknown contact, template or variable, a channel without a sender, a
-    contact without any address for it.
+    `approvals`: what is known of its WhatsApp template; None: it is not looked at. Raises InvalidInput naming the
+    field: an unknown contact, template or variable, a template that the provider did not approve in the language of
+    the contact, a channel without a sender, a contact without any address for it.
     """
     if repeated := await messages.get(session, tenant.id, id):
         return repeated
@@ -53,11 +57,21 @@ async def enqueue(session: AsyncSession, tenant: Tenant, wanted: MessageSend, *,
     if not any(address_on(contact, channel) for channel in channels):
         kind = "e-mail address" if wanted.channel is Channel.EMAIL else "phone number"
         raise InvalidInput.at("/channel", f"The contact has no {kind}: add one, or choose another channel.")
+    if template is not None and approvals is not None and Channel.WHATSAPP in channels:
+        _check_approval(template, (wanted.lang or "", contact.lang, tenant.default_lang), approvals)
     await contact_rows.ensure_conversation(session, tenant.id, contact.id)
     message = _message(tenant.id, id, wanted, contact, template)
     session.add(message)
     await session.flush()
     return message
+
+
+async def core_schemas(session: AsyncSession, tenant_id: UUID, wanted: MessageSend) -> list[dict[str, Any]]:
+    """Of its template, if it has one."""
+    if wanted.template_name is None:
+        return []
+    template = await templates.find(session, tenant_id, wanted.template_name, wanted.channel, wanted.lang)
+    return [template.core_schema_json] if template is not None else []
 
 
 async def detail(session: AsyncSession, tenant_id: UUID, message_id: UUID, settings: Settings) -> MessageDetail:
@@ -137,6 +151,17 @@ async def _template(session: AsyncSession, tenant_id: UUID, wanted: MessageSend)
     problems.errors.extend(compiled.problems(wanted.variables))
     problems.raise_any()
     return template
+
+
+def _check_approval(template: Template, languages: tuple[str, ...], approvals: Answers) -> None:
+    """Of the one that is sent in these languages. When nobody could be asked, the message is stored all the same."""
+    if not approvals.problems(template.core_schema_json):
+        return
+    key = compile_template(template.core_schema_json, lang=template.lang).whatsapp_template(languages)
+    problems = Problems()
+    for detail in approvals.problems(template.core_schema_json, key):
+        problems.add("/template_name", detail)
+    problems.raise_any()
 
 
 def _check_content(wanted: MessageSend) -> None:

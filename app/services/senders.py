@@ -87,6 +87,19 @@ class Senders:
         known = self._defaults.get(tenant_id)
         return known[1] if known and monotonic() - known[0] < FRESH_SECONDS else None
 
+    async def all_of(self, session: AsyncSession, tenant_id: UUID, channel: Channel) -> list[Sender]:
+        """Every active sender of the tenant on the channel."""
+        rows = await session.scalars(
+            select(ChannelSetting)
+            .where(
+                col(ChannelSetting.tenant_id) == tenant_id,
+                col(ChannelSetting.channel) == channel,
+                col(ChannelSetting.is_active).is_(True),
+            )
+            .order_by(col(ChannelSetting.is_default).desc(), col(ChannelSetting.created_at))
+        )
+        return [self.sender(row) for row in rows]
+
     async def by_id(self, session: AsyncSession, settings_id: UUID) -> Sender | None:
         """The sender of this setting, active or not; None when it isn't the tenant's."""
         row = await session.get(ChannelSetting, settings_id)

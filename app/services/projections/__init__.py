@@ -22,6 +22,7 @@ from app.services.projections.people import find_people, is_written
 from app.services.projections.permissions import project_permissions
 from app.services.projections.signals import Effects, PendingSignal
 from app.services.projections.statuses import find_messages, project_statuses
+from app.services.projections.templates import project_templates
 from app.settings import Settings
 
 __all__ = ["PendingSignal", "project"]
@@ -54,6 +55,7 @@ async def project(
     reports = [event for event in events if event.kind in ABOUT_OURS and not is_written(event)]
     sent = await find_messages(session, tenant_id, reports)
     await project_statuses(session, tenant_id, reports, sent, effects, settings)
+    await project_templates(session, tenant_id, events)
 
     personal = [event for event in events if event.kind in ABOUT_PEOPLE or event.text("suppress")]
     if personal:

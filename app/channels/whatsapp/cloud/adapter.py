@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httpx
 import orjson
@@ -23,18 +23,18 @@ from app.channels.base import (
     WebhookRequest,
 )
 from app.channels.credentials import not_plain, problems
-from app.channels.http import exchange, retry_after
+from app.channels.http import exchange
+from app.channels.provider_templates import ProviderTemplate
 from app.channels.webhooks import mapping, same
-from app.channels.whatsapp.cloud import events
+from app.channels.whatsapp.cloud import events, management
+from app.channels.whatsapp.cloud.answers import answer_of, error_of
 from app.channels.whatsapp.cloud.bodies import BODIES
-from app.channels.whatsapp.cloud.faults import code_of, detail_of, fault_of
 from app.domain.status import Channel
 from app.errors import (
     InvalidSignature,
     MessageRejected,
     OutcomeUnknown,
     PermissionDenied,
-    SendError,
     UnsupportedFeature,
 )
 
@@ -70,7 +70,9 @@ class WhatsAppCloud(OneByOne):
         self._app_secret = credentials["app_secret"].encode()
         self._verify_token = credentials["verify_token"]
         version = context.api_version or DEFAULT_VERSION
+        self.business_account = credentials["waba_id"]
         self._url = httpx.URL(f"{context.base_url}/{version}/{credentials['phone_number_id']}/messages")
+        self._templates_url = httpx.URL(f"{context.base_url}/{version}/{credentials['waba_id']}/message_templates")
         self._headers = httpx.Headers(
             {
                 "Authorization": f"Bearer {credentials['access_token']}",
@@ -110,13 +112,16 @@ class WhatsAppCloud(OneByOne):
         }
         request = httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(payload))
         response = await exchange(self._http, request)
-        answer = _answer(response)
+        answer = answer_of(response)
         if not response.is_success:
-            raise _error(response, mapping(answer.get("error")))
+            raise error_of(response, mapping(answer.get("error")))
         for accepted in answer.get("messages") or ():
             if isinstance(accepted, dict) and isinstance(accepted.get("id"), str):
                 return Receipt(provider_message_id=accepted["id"], raw=answer)
         raise OutcomeUnknown("Accepted without a message id.", provider_code=f"http_{response.status_code}")
+
+    async def list_templates(self, name: str = "") -> list[ProviderTemplate]:
+        return await management.list_templates(self._http, self._templates_url, self._headers, name)
 
     def verify(self, request: WebhookRequest) -> None:
         expected = "sha256=" + hmac.new(self._app_secret, request.body, hashlib.sha256).hexdigest()
@@ -136,17 +141,3 @@ class WhatsAppCloud(OneByOne):
 
     async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("The Cloud API cannot look up a message; its status webhooks carry our reference.")
-
-
-def _answer(response: httpx.Response) -> dict[str, Any]:
-    try:
-        return mapping(orjson.loads(response.content))
-    except orjson.JSONDecodeError:
-        return {}
-
-
-def _error(response: httpx.Response, error: dict[str, Any]) -> SendError:
-    fault = fault_of(error, response.status_code)
-    code = code_of(error) or f"http_{response.status_code}"
-    detail = detail_of(error) or f"HTTP {response.status_code}: {response.text[:200]}"
-    return fault.error(detail, code=code, retry_after=retry_after(response))

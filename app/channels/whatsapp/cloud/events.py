@@ -70,7 +70,7 @@ def _events(change: Change) -> Iterator[WebhookEvent]:
         case "user_preferences":
             for preference in objects(value.get("user_preferences"), "user_preferences"):
                 yield _preference(change, preference, people)
-        case "message_template_status_update":
+        case "message_template_status_update" | "message_template_quality_update" | "template_category_update":
             yield _template(change)
         case _:
             yield _unknown(change, value)
@@ -165,6 +165,7 @@ def _preference(change: Change, preference: Object, people: list[Object]) -> Web
 
 
 def _template(change: Change) -> WebhookEvent:
+    """A change of a template's status, quality or category; the facts that did not change are absent."""
     value = change.value
     return WebhookEvent(
         key=_key(change, value),
@@ -175,7 +176,8 @@ def _template(change: Change) -> WebhookEvent:
             template_id=text(value.get("message_template_id")),
             name=text(value.get("message_template_name")),
             language=text(value.get("message_template_language")),
-            category=text(value.get("message_template_category")),
+            category=text(value.get("new_category")) or text(value.get("message_template_category")),
+            quality=text(value.get("new_quality_score")),
             event=text(value.get("event")),
             reason=text(value.get("reason")),
             rejection_info=value.get("rejection_info"),

@@ -23,7 +23,7 @@ FAULTS: dict[int, Fault] = {
     **dict.fromkeys((0, 3, 10, 104, 190, 131005), ACCOUNT),
     # limits; the waits are Meta's words (seconds, minutes, hours) as numbers
     4: _limited(timedelta(minutes=1)),
-    80007: _limited(timedelta(minutes=10)),
+    **dict.fromkeys((80007, 80008), _limited(timedelta(minutes=10))),
     130429: _limited(timedelta(seconds=2)),
     131056: _limited(timedelta(seconds=6), recipient_only=True),  # one message per 6 s to the same person
     131048: _limited(timedelta(hours=6)),  # quality restriction: a fast retry makes it worse

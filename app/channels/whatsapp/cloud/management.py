@@ -1,0 +1,64 @@
+"""The templates of a business account, as Meta lists them.
+
+https://developers.facebook.com/docs/graph-api/reference/whats-app-business-account/message_templates
+"""
+
+from typing import Any
+
+import httpx
+
+from app.channels.http import exchange
+from app.channels.provider_templates import ProviderTemplate
+from app.channels.webhooks import mapping, text
+from app.channels.whatsapp.cloud.answers import answer_of, error_of
+from app.errors import ProviderMisconfigured, ProviderUnavailable, UnsupportedFeature
+
+PAGE = 100
+MOST_PAGES = 200  # a business account has at most some thousand templates; a cursor that never ends is a mistake
+# `rejected_reason` and `quality_score` are shown only when they are asked for
+FIELDS = "id,name,language,category,status,components,rejected_reason,quality_score"
+
+
+async def list_templates(
+    http: httpx.AsyncClient, url: httpx.URL, headers: httpx.Headers, name: str
+) -> list[ProviderTemplate]:
+    """Every page of `url`. Raises a SendError."""
+    found: list[ProviderTemplate] = []
+    query = {"fields": FIELDS, "limit": str(PAGE), **({"name": name} if name else {})}
+    after = ""
+    for _ in range(MOST_PAGES):
+        params = {**query, **({"after": after} if after else {})}
+        page = await _page(http, httpx.Request("GET", url, headers=headers, params=params))
+        found += [_template(item) for item in page["data"] if isinstance(item, dict)]
+        paging = mapping(page.get("paging"))
+        after = text(mapping(paging.get("cursors")).get("after"))
+        if not paging.get("next") or not after:
+            return [it for it in found if it.name == name] if name else found
+    raise UnsupportedFeature(f"The list of templates does not end after {MOST_PAGES} pages.")
+
+
+async def _page(http: httpx.AsyncClient, request: httpx.Request) -> dict[str, Any]:
+    response = await exchange(http, request)
+    answer = answer_of(response)
+    if response.status_code >= 500:
+        raise ProviderUnavailable(f"HTTP {response.status_code}", provider_code=f"http_{response.status_code}")
+    if not response.is_success:
+        raise error_of(response, mapping(answer.get("error")))
+    if not isinstance(answer.get("data"), list):
+        raise ProviderMisconfigured("The answer is no list of templates: is the base URL Meta's?")
+    return answer
+
+
+def _template(item: dict[str, Any]) -> ProviderTemplate:
+    reason = text(item.get("rejected_reason"))
+    components = item.get("components")
+    return ProviderTemplate(
+        provider_id=text(item.get("id")),
+        name=text(item.get("name")),
+        language=text(item.get("language")),
+        category=text(item.get("category")),
+        status=text(item.get("status")).upper(),
+        reason="" if reason == "NONE" else reason,
+        quality=text(mapping(item.get("quality_score")).get("score")),
+        components=[it for it in components if isinstance(it, dict)] if isinstance(components, list) else None,
+    )
