@@ -1,0 +1,1 @@
+"""A mail server that takes submissions, and what it and its people send back."""
