@@ -87,11 +87,6 @@ class CompiledTemplate:
         template = self._content(languages).whatsapp
         return (template.name, template.language) if template is not None else None
 
-    def whatsapp_template(self, languages: tuple[str, ...]) -> tuple[str, str] | None:
-        """Name and language of the approved template that is sent to a reader of these languages."""
-        template = self._content(languages).whatsapp
-        return (template.name, template.language) if template is not None else None
-
     def has_whatsapp_template(self, languages: tuple[str, ...]) -> bool:
         return self._content(languages).whatsapp is not None
 
