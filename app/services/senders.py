@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.channels.base import Adapter, AdapterContext
+from app.channels.base import Adapter, AdapterContext, Feature
 from app.channels.registry import adapter_class
 from app.domain.status import Channel
 from app.errors import ProviderMisconfigured
@@ -46,6 +46,10 @@ class Sender:
     per_day: int | None = None
     tenant_per_day: int | None = None
     timezone: str = "UTC"
+
+    @property
+    def takes_media(self) -> bool:
+        return Feature.MEDIA in self.adapter.features
 
     @property
     def repeat_for(self) -> timedelta | None:

@@ -177,7 +177,8 @@ async def _try(
     rendered: Rendered | None = None
     if decision.verdict is Verdict.SEND:
         try:
-            rendered = _render(row, contact, tenant, template, languages, renderer)
+            media = senders[row.channel].takes_media
+            rendered = _render(row, contact, tenant, template, languages, renderer, media)
         except InvalidInput as problem:
             decision = unrenderable(decision, problem)
     if rendered is not None:
@@ -398,6 +399,7 @@ def _render(
     template: CompiledTemplate | None,
     languages: tuple[str, ...],
     renderer: Renderer,
+    media: bool,
 ) -> Rendered:
     payload = row.payload_json
     if template is not None:
@@ -415,6 +417,7 @@ def _render(
             contact_id=row.contact_id,
             message_id=row.id,
             purpose=row.purpose,
+            media=media,
         )
     lang = next((lang for lang in languages if lang), "")
     if row.type is not MessageType.TEXT:

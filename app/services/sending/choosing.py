@@ -180,6 +180,7 @@ class Chooser:
                 contact_id=row.contact_id,
                 message_id=message_id,
                 purpose=self.campaign.purpose,
+                media=self.senders[channel].takes_media,
             )
         except InvalidInput as problem:
             return unrenderable(decision, problem), None

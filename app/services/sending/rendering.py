@@ -33,12 +33,13 @@ class Renderer:
         contact_id: UUID,
         message_id: UUID,
         purpose: Purpose,
+        media: bool,
     ) -> Rendered:
-        """Raises InvalidInput, of which MissingVariable is one kind."""
+        """`media`: the sender takes pictures and files. Raises InvalidInput, of which MissingVariable is one kind."""
         if purpose is not Purpose.MARKETING:
-            return template.render(channel, languages, context)
+            return template.render(channel, languages, context, media=media)
         url = self.unsubscribe_url(channel, tenant_id, contact_id, message_id)
-        rendered = template.render(channel, languages, {**context, "unsubscribe_url": url})
+        rendered = template.render(channel, languages, {**context, "unsubscribe_url": url}, media=media)
         if channel is Channel.EMAIL:
             rendered.content["headers"] = _unsubscribe_headers(url)
         return rendered
