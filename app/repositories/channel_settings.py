@@ -51,6 +51,20 @@ async def lock_channel(session: AsyncSession, tenant_id: UUID, channel: Channel)
     )
 
 
+async def sending(session: AsyncSession, tenant_id: UUID, channel: Channel) -> UUID | None:
+    """The setting that sends on the channel: the default one, else the oldest."""
+    query = (
+        select(col(ChannelSetting.id))
+        .where(
+            col(ChannelSetting.tenant_id) == tenant_id,
+            col(ChannelSetting.channel) == channel,
+            col(ChannelSetting.is_active),
+        )
+        .order_by(col(ChannelSetting.is_default).desc(), col(ChannelSetting.created_at))
+    )
+    return (await session.execute(query.limit(1))).scalar_one_or_none()
+
+
 async def has_default(session: AsyncSession, tenant_id: UUID, channel: Channel) -> bool:
     query = select(col(ChannelSetting.id)).where(
         col(ChannelSetting.tenant_id) == tenant_id,

@@ -177,6 +177,7 @@ EXAMPLES: dict[int, dict[str, Any]] = {
     409: _example(409, "conflict", "This is not possible in the present state."),
     413: _example(413, "too_large", "The body is larger than 1000000 bytes (RELAY_MAX_BODY_BYTES)."),
     415: _example(415, "unsupported_media_type", "Send the body as application/json."),
+    502: _example(502, "provider_misconfigured", "Invalid OAuth access token - Cannot parse access token"),
     422: _example(422, "invalid_input", "name is required.", "/name"),
     503: _example(503, "database_unavailable", "The database does not answer. Nothing was written; try again."),
 }

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from app.domain.status import Channel
 from app.models import TemplateChannel
+from app.schemas.approvals import APPROVAL_EXAMPLE, Approval
 from app.schemas.base import Body, FieldProblem, Reply
 
 TemplateName = Annotated[
@@ -35,6 +36,7 @@ class TemplateRead(Reply):
     core_schema: dict[str, Any] = Field(validation_alias="core_schema_json")
     is_active: bool
     version: int
+    approvals: list[Approval] = Field([], description="Of the WhatsApp template of each language that has one.")
     created_at: datetime
     updated_at: datetime
 
@@ -100,6 +102,7 @@ READ_EXAMPLE = {
     **CREATE_EXAMPLE,
     "is_active": True,
     "version": 1,
+    "approvals": [APPROVAL_EXAMPLE],
     "created_at": "2026-05-01T12:00:00Z",
     "updated_at": "2026-05-01T12:00:00Z",
 }
