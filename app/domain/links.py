@@ -26,11 +26,11 @@ class Shortening(StrEnum):
     ALWAYS = "always"  # clicks are wanted, whatever the length
 
 
-def sms_shortening(purpose: Purpose, wanted: bool) -> Shortening:
-    """A campaign wants its clicks counted; a code or a receipt only has to be short."""
-    if not wanted:
-        return Shortening.NEVER
-    return Shortening.ALWAYS if purpose is Purpose.MARKETING else Shortening.IF_SHORTER
+def sms_shortening(purpose: Purpose, wanted: bool | None) -> Shortening:
+    """`wanted` None, nobody said: a campaign wants its clicks counted, a code or a receipt only has to be short."""
+    if wanted is None:
+        return Shortening.ALWAYS if purpose is Purpose.MARKETING else Shortening.IF_SHORTER
+    return Shortening.ALWAYS if wanted else Shortening.NEVER
 
 
 def email_shortening(purpose: Purpose, wanted: bool | None, provider: str) -> Shortening:

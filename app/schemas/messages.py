@@ -43,6 +43,9 @@ class MessageSend(Body):
         "can be pressed: one of `buttons [{id, title}]`, `list {button, sections [{title?, rows [{id, title, "
         "description?}]}]}` and `cta_url {title, url}`, with `header?` and `footer?`.",
     )
+    short_links: bool = Field(
+        False, description="SMS text: its links become short ones, whose clicks are counted. A template says it itself."
+    )
     meta: dict[str, Any] = Field(default_factory=dict, description="Kept with the message and answered with it.")
     purpose: Purpose = Purpose.TRANSACTIONAL
     fallback_order: list[Channel] = Field(default_factory=list, max_length=2, description="Tried next when this fails.")

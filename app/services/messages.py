@@ -175,6 +175,8 @@ def _check_content(wanted: MessageSend) -> None:
         problems.add("/fallback_after_minutes", "There is nothing to fall back to: give a fallback_order.")
     if wanted.subject is not None and wanted.type is not MessageType.TEXT:
         problems.add("/subject", "A subject goes with text only; a template has its own.")
+    if wanted.short_links and wanted.template_name is not None:
+        problems.add("/short_links", "A template says it itself, with sms.short_links.")
     if wanted.content is not None and wanted.text is not None:
         _check_interactive(wanted, wanted.content, wanted.text, problems)
     elif wanted.content is not None:
@@ -231,6 +233,8 @@ def _message(tenant_id: UUID, id: UUID, wanted: MessageSend, contact: Contact, t
     else:
         payload = {"text": wanted.text, **({"subject": wanted.subject} if wanted.subject else {})}
         payload |= {"content": wanted.content} if wanted.content is not None else {}
+    if wanted.short_links:
+        payload["short_links"] = True
     if wanted.fallback_order:
         payload["fallback_order"] = [channel.value for channel in wanted.fallback_order]
         if wanted.fallback_after_minutes is not None:

@@ -34,6 +34,7 @@ from app.services.sending import (
     caps,
     consent_of,
     contact_context,
+    draft_of,
     frozen_request,
     marketing_only,
     pairs,
@@ -190,6 +191,7 @@ async def _try(
             return limited
         if isinstance(limited, _Limits):
             trail.verdicts.append(_verdict(row, decision))
+            rendered = await _shorten_links(session, row, rendered, sender, renderer)
             return await _claim(session, row, contact, rendered, sender, claim_token, now, limited)
         decision = limited
     trail.verdicts.append(_verdict(row, decision))
@@ -273,6 +275,13 @@ def _same_request(row: Message, contact: Any, sender: Sender, now: datetime) -> 
     """Whether the provider would know what it was handed before."""
     known = row.repeat_until is not None and now < row.repeat_until
     return known and row.settings_id == sender.settings_id and row.address == address_of(contact, row.channel)
+
+
+async def _shorten_links(
+    session: AsyncSession, row: Message, rendered: Rendered, sender: Sender, renderer: Renderer
+) -> Rendered:
+    draft = draft_of(row.id, rendered, row.channel, row.purpose, sender.provider)
+    return (await renderer.shortener.shorten(session, row.tenant_id, [draft])).get(row.id, rendered)
 
 
 async def _claim(
@@ -419,14 +428,17 @@ def _render(
             purpose=row.purpose,
             media=media,
         )
-    lang = next((lang for lang in languages if lang), "")
+    lang, short = next((lang for lang in languages if lang), ""), payload.get("short_links", False)
     if row.type is not MessageType.TEXT:
-        return Rendered(type=row.type, template_name="", lang=lang, content=dict(payload.get("content", {})))
+        return Rendered(
+            type=row.type, template_name="", lang=lang, short_links=short, content=dict(payload.get("content", {}))
+        )
     body = payload.get("text", "")
     if row.channel is not Channel.EMAIL:
         pressed = payload.get("content", {})
-        return Rendered(type=MessageType.TEXT, template_name="", lang=lang, content={"body": body, **pressed})
-    content: dict[str, Any] = {"subject": payload.get("subject") or tenant.name, "text": body}
+        content = {"body": body, **pressed}
+        return Rendered(type=MessageType.TEXT, template_name="", lang=lang, short_links=short, content=content)
+    content = {"subject": payload.get("subject") or tenant.name, "text": body}
     if row.purpose is Purpose.MARKETING:
         content = renderer.with_unsubscribe(
             content, tenant_id=row.tenant_id, contact_id=row.contact_id, message_id=row.id

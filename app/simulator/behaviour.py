@@ -19,7 +19,7 @@ Do = Literal[
 ]  # fmt: skip
 NOT_ON = {
     "whatsapp": frozenset({"bounce", "blocked", "not_mobile", "unsubscribe", "click"}),
-    "sms": frozenset({"bounce", "blocked", "not_on_whatsapp", "unsubscribe", "read", "click"}),
+    "sms": frozenset({"bounce", "blocked", "not_on_whatsapp", "unsubscribe", "read"}),
     "email": frozenset({"not_on_whatsapp", "not_mobile", "reply"}),
 }
 
@@ -67,6 +67,7 @@ class Behaviour(Shape):
     messages_per_second: float | None = Field(None, gt=0, description="of an account that has no limit of its own")
     webhook_delay_ms: Span = (20, 200)
     action_delay_ms: Span = (200, 2_000)
+    click_delay_ms: Span = Field((2_500, 6_000), description="from an SMS to its link: people are no link scanners")
     action_delay_days: Span | None = Field(None, description="in place of action_delay_ms, in short days")
     day_seconds: float = Field(86_400, gt=0, description="length of a day for delays given in days")
     window_seconds: float = Field(86_400, gt=0, description="length of WhatsApp's customer-service window")
@@ -94,7 +95,7 @@ class Behaviour(Shape):
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:
-        for name in ("webhook_delay_ms", "action_delay_ms", "action_delay_days"):
+        for name in ("webhook_delay_ms", "action_delay_ms", "click_delay_ms", "action_delay_days"):
             span = getattr(self, name)
             if span is not None and not 0 <= span[0] <= span[1]:
                 raise ValueError(f"{name} must be [least, most], neither below 0")

@@ -1,4 +1,5 @@
-"""Everything the sandbox posts: webhooks, one-click unsubscribes and purchases, at their time and until they arrive."""
+"""Everything the sandbox sends: webhooks, one-click unsubscribes, purchases and clicks, at their time and until they
+arrive."""
 
 import asyncio
 import heapq
@@ -26,10 +27,12 @@ RETRY_DELAYS = {
     MESSAGEBIRD: (1, 2, 4, 8, 15, 30, 60),
     "shop": (0.5, 1, 2, 5),
     "one_click": (1, 2, 4, 8, 15),
+    "link": (1, 2, 4, 8, 15),
 }
 DAY = 86_400
 LIFETIMES = {
     WHATSAPP: 7 * DAY, SENDGRID: DAY, RESEND: DAY, TWILIO: DAY, MESSAGEBIRD: DAY, "shop": 7 * DAY, "one_click": DAY,
+    "link": DAY,
 }  # fmt: skip
 MESSAGEBIRD_RETRIES = 10
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts
@@ -41,7 +44,7 @@ TICK = 0.005  # events that fall due within this many seconds are handled togeth
 class Event:
     """Something that happens at its time (`effect`), and is then reported (`payload`) until the receiver takes it."""
 
-    provider: str  # a provider, `shop` or `one_click`
+    provider: str  # a provider, `shop`, `one_click` or `link`
     account: str
     payload: dict[str, Any]
     kind: str = "status"
@@ -229,6 +232,8 @@ class Dispatcher:
         if lost == "answer":
             return "unreachable"
         if answer.status == 200 or (200 < answer.status < 300 and provider != MESSAGEBIRD):
+            return "taken"
+        if provider == "link" and answer.status < 500:  # a redirect, or a page that says why not
             return "taken"
         logger.debug("{} to {}: HTTP {}", provider, call.url, answer.status)
         return "refused"

@@ -107,7 +107,8 @@ def _drawn(behaviour: Behaviour, channel: Channel, nth: int, draws: list[float])
                     acts = (_act(name, draws),)
                     break
     read = bool(acts) or draws[4] < shares.read
-    return Plan(read=read, click=read and draws[1] < shares.click, acts=acts)
+    seen = read or channel == "sms"  # nobody reports that an SMS was read
+    return Plan(read=read, click=seen and draws[1] < shares.click, acts=acts)
 
 
 def _scripted(behaviour: Behaviour, channel: Channel, steps: list[Step], nth: int, draws: list[float]) -> Plan:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import re
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -36,6 +37,11 @@ ENCODERS = {
     SENDGRID: sendgrid_events.encode, RESEND: resend_events.encode,
 }  # fmt: skip
 HEARD = {TWILIO: twilio_events.heard, MESSAGEBIRD: messagebird_events.heard}
+SHORT_LINK = re.compile(r"https?://[^\s/]+/r/[0-9A-Za-z]+")
+PHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 "
+    "Mobile/15E148 Safari/604.1"
+)
 EFFECTS = ("delivered", "read", "clicked", "replied", "stopped", "unsubscribed", "complained", "bounced", "blocked",
            "dropped", "failed", "bought")  # fmt: skip
 
@@ -160,6 +166,14 @@ class Sandbox:
         event = Event("shop", "", payload, kind="purchase", effect="bought", channel=channel, address=address)
         self.dispatcher.schedule(event, at)
 
+    def follow_link(self, channel: Channel, address: str, text: str, after: float) -> None:
+        """Let the person open the short link in a message, if there is one."""
+        found = SHORT_LINK.search(text)
+        if found is not None:
+            event = Event("link", "", {}, "click", url=found[0], effect="clicked", channel=channel, address=address)
+            least, most = self.behaviour.click_delay_ms
+            self.dispatcher.schedule(event, after + self.random.uniform(least, most) / 1_000)
+
     # What the control API calls
 
     def set_behaviour(self, behaviour: Behaviour) -> None:
@@ -236,6 +250,8 @@ class Sandbox:
         if event.provider == "one_click":
             form = {"Content-Type": "application/x-www-form-urlencoded"}
             return Call(event.url, form, b"List-Unsubscribe=One-Click")
+        if event.provider == "link":
+            return Call(event.url, {"User-Agent": PHONE, "Accept": "text/html,*/*;q=0.8"}, b"", "GET")
         account = self.accounts.get(event.provider, event.account)
         if account is None:
             return None

@@ -23,13 +23,13 @@ class Rendered:
     """`content` has the shapes of OutboundMessage.content. `lang` is the language that was found, `template_name` the
     approved WhatsApp template or empty.
 
-    Whether its links become short ones: `short_links` in an SMS, `track_links` in an e-mail (None: nobody said)."""
+    Whether its links become short ones, in an SMS and in an e-mail; None: nobody said."""
 
     type: MessageType
     template_name: str
     lang: str
     content: dict[str, Any]
-    short_links: bool = True
+    short_links: bool | None = None
     track_links: bool | None = None
 
 
@@ -64,19 +64,25 @@ class CompiledTemplate:
             absent = {name: value for name, value in self._defaults.items() if is_absent(context.get(name))}
             values = {**context, **absent}
         content = self._content(languages)
-        kind, name, short_links = MessageType.TEXT, "", True
+        kind, name = MessageType.TEXT, ""
         if channel is Channel.EMAIL:
             payload = render_email(content, values)
         elif channel is Channel.SMS:
             payload = render_sms(content, values, media=media)
             kind = MessageType.MEDIA if "media_urls" in payload else MessageType.TEXT
-            short_links = content.sms.short_links
         elif content.whatsapp is not None:
             payload, name = render_template(content.whatsapp, values), content.whatsapp.name
             kind = MessageType.TEMPLATE
         else:
             kind, payload = render_session(content, values)
-        return Rendered(type=kind, template_name=name, lang=content.lang, content=payload, short_links=short_links)
+        return Rendered(
+            type=kind,
+            template_name=name,
+            lang=content.lang,
+            content=payload,
+            short_links=content.sms.short_links,
+            track_links=content.track_links,
+        )
 
     def problems(self, variables: Mapping[str, Any]) -> list[FieldError]:
         """What a launch or a send must mend in its `variables`; empty when nothing."""
@@ -150,7 +156,8 @@ class _Compiler:
                 short_links=sms.short_links,
                 media=sms.media,
             ),
-            layout=self._layout(version.mjml),
+            track_links=version.email.track_links,
+            layout=self._layout(version.email.mjml),
             whatsapp=self._whatsapp(version),
         )
 

@@ -34,7 +34,7 @@ class Media:
 class Sms:
     body: Text | None
     transliterate: bool
-    short_links: bool
+    short_links: bool | None
     media: str
 
 
@@ -57,6 +57,7 @@ class Content:
     buttons: tuple[Button, ...]
     media: Media | None
     sms: Sms
+    track_links: bool | None
     layout: Layout | None
     whatsapp: WhatsAppTemplate | None
 

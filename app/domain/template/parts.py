@@ -6,9 +6,9 @@ from typing import Any
 from app.domain.pointers import Problems, child
 from app.domain.template.sources import (
     ButtonSource,
+    EmailSource,
     MediaSource,
     SmsSource,
-    Source,
     as_flag,
     as_object,
     as_source,
@@ -18,6 +18,7 @@ from app.domain.template.sources import (
 # the type of a button, and the key of its value
 BUTTON_VALUES = {"url": "url", "phone": "phone", "quick_reply": "payload"}
 MEDIA_TYPES = ("image", "video", "document")
+EMAIL_KEYS = ("mjml", "track_links")
 SMS_KEYS = ("body", "transliterate", "short_links", "media")
 SMS_MEDIA = ("attach", "link", "none")
 
@@ -72,9 +73,13 @@ def parse_sms(value: Any, default: SmsSource, pointer: str, problems: Problems) 
     return sms
 
 
-def parse_email(value: Any, pointer: str, problems: Problems) -> Source | None:
+def parse_email(value: Any, default: EmailSource, pointer: str, problems: Problems) -> EmailSource:
+    """`default` with what is said here."""
     item = as_object(value, pointer, problems)
-    problems.unknown_keys(item, ("mjml",), pointer)
-    if item.get("mjml") is None:
-        return None
-    return as_source(item["mjml"], child(pointer, "mjml"), problems)
+    problems.unknown_keys(item, EMAIL_KEYS, pointer)
+    email = default
+    if item.get("mjml") is not None:
+        email = replace(email, mjml=as_source(item["mjml"], child(pointer, "mjml"), problems))
+    if item.get("track_links") is not None:
+        email = replace(email, track_links=as_flag(item["track_links"], child(pointer, "track_links"), problems))
+    return email

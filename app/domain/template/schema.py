@@ -12,6 +12,7 @@ from app.domain.template.parts import parse_button, parse_email, parse_media, pa
 from app.domain.template.sources import (
     ButtonSource,
     CoreSchema,
+    EmailSource,
     MediaSource,
     SmsSource,
     Source,
@@ -53,7 +54,7 @@ def parse_core_schema(value: Any, problems: Problems, pointer: str = "/core_sche
         buttons=buttons or (),
         media=media,
         sms=parse_sms(value.get("sms"), SmsSource(), child(pointer, "sms"), problems),
-        mjml=parse_email(value.get("email"), child(pointer, "email"), problems),
+        email=parse_email(value.get("email"), EmailSource(), child(pointer, "email"), problems),
         whatsapp=parse_whatsapp(value.get("whatsapp"), child(pointer, "whatsapp"), problems),
     )
     i18n = _languages(value.get("i18n"), child(pointer, "i18n"), default, value.get("whatsapp"), problems)
@@ -92,7 +93,7 @@ def _version(value: Any, pointer: str, default: Version, whatsapp: Any, problems
         buttons=default.buttons if buttons is None else buttons,
         media=media or default.media,
         sms=parse_sms(override.get("sms"), default.sms, child(pointer, "sms"), problems),
-        mjml=parse_email(override.get("email"), child(pointer, "email"), problems) or default.mjml,
+        email=parse_email(override.get("email"), default.email, child(pointer, "email"), problems),
         whatsapp=default.whatsapp if own is None else parse_whatsapp(own, child(pointer, "whatsapp"), problems),
     )
 

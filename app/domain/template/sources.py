@@ -37,8 +37,16 @@ class SmsSource:
 
     body: Source | None = None
     transliterate: bool = False
-    short_links: bool = True
+    short_links: bool | None = None
     media: str = "attach"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmailSource:
+    """How the e-mail looks, and whether Relay counts its clicks."""
+
+    mjml: Source | None = None
+    track_links: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +78,7 @@ class Version:
     buttons: tuple[ButtonSource, ...] = ()
     media: MediaSource | None = None
     sms: SmsSource = field(default_factory=SmsSource)
-    mjml: Source | None = None
+    email: EmailSource = field(default_factory=EmailSource)
     whatsapp: WhatsAppSource | None = None
 
 

@@ -16,6 +16,7 @@ from app.services.sending.rendering import (
     stored_payload,
     unrenderable,
 )
+from app.services.sending.shortening import draft_of
 from app.services.sending.troubles import LOOK_AGAIN, REFUSED, words
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "claim_chunk",
     "consent_of",
     "contact_context",
+    "draft_of",
     "frozen_request",
     "load_campaign",
     "marketing_only",

@@ -20,6 +20,8 @@ from app.services.senders import Sender
 from app.services.sending import caps, pairs, quotas, rooms
 from app.services.sending.campaign import LaunchedCampaign
 from app.services.sending.choosing import Choice, Chooser
+from app.services.sending.rendering import frozen_request, stored_payload
+from app.services.sending.shortening import draft_of
 from app.services.sending.troubles import hold_back
 
 NO_TROUBLES: Mapping[UUID, Trouble] = {}
@@ -101,6 +103,7 @@ async def claim_chunk(
     kept = found.kept
     allowance = await _within_quotas(session, chooser, rows, kept)
     turns = await _take_pairs(session, chooser, rows, kept)
+    await _shorten_links(session, chooser, kept)
     owned = await outbox.claim(
         session,
         [choice.claim for choice in kept if choice.claim],
@@ -180,6 +183,24 @@ async def _take_pairs(
             contact_id = choice.claim.contact_id
             chooser.hold(choice, rows[contact_id], pair_free_at=busy[contact_id])
     return turns
+
+
+async def _shorten_links(session: AsyncSession, chooser: Chooser, choices: Sequence[Choice]) -> None:
+    """Put short links into what is about to be claimed."""
+    campaign = chooser.campaign
+    drafts = [
+        draft_of(
+            choice.claim.id, choice.rendered, Channel(choice.claim.channel), campaign.purpose, choice.claim.provider
+        )
+        for choice in choices
+        if choice.claim and choice.rendered
+    ]
+    changed = await chooser.renderer.shortener.shorten(session, campaign.tenant_id, drafts)
+    for choice in choices if changed else ():
+        if choice.claim and (rendered := changed.get(choice.claim.id)):
+            frozen = frozen_request(rendered) if choice.claim.frozen else None
+            choice.rendered = rendered
+            choice.claim = replace(choice.claim, payload=stored_payload(rendered), frozen=frozen)
 
 
 def _outgoing(

@@ -61,6 +61,8 @@ def schedule_reports(sandbox: "Sandbox", account: Account, message: dict[str, An
     sandbox.tell(told)
     if steps[-1][1] == "delivery_failed":
         return
+    if plan.click:
+        sandbox.follow_link("sms", address, message["body"], steps[-1][0])
     for act in plan.acts:
         at = sandbox.act_time(act, steps[-1][0])
         if act.do == "buy":

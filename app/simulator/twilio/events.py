@@ -62,6 +62,8 @@ def schedule_callbacks(
         event.token = str(uuid.uuid4())
         told.append((at, event))
     sandbox.tell(told)
+    if plan.click:
+        sandbox.follow_link("sms", address, message["body"], message["timeline"][-1][0])
     for act in plan.acts:
         at = sandbox.act_time(act, message["timeline"][-1][0])
         if act.do == "buy":
