@@ -16,6 +16,7 @@ PROVIDER_BASE_URLS = {
     "twilio": "https://api.twilio.com",
     "messagebird": "https://rest.messagebird.com",
     "sendgrid": "https://api.sendgrid.com",
+    "mailgun": "https://api.mailgun.net",
     "resend": "https://api.resend.com",
 }
 
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     twilio_base_url: str = PROVIDER_BASE_URLS["twilio"]
     messagebird_base_url: str = PROVIDER_BASE_URLS["messagebird"]
     sendgrid_base_url: str = PROVIDER_BASE_URLS["sendgrid"]
+    mailgun_base_url: str = PROVIDER_BASE_URLS["mailgun"]
     resend_base_url: str = PROVIDER_BASE_URLS["resend"]
 
     send_concurrency: int = Field(100, ge=1, le=1_000)

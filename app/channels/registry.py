@@ -1,6 +1,7 @@
 """Which adapter serves which provider on which channel. By hand: a new provider is one line here."""
 
 from app.channels.base import Adapter
+from app.channels.email.mailgun import MailgunEmail
 from app.channels.email.resend import ResendEmail
 from app.channels.email.sendgrid import SendGridEmail
 from app.channels.sms.messagebird import MessageBirdSms
@@ -14,6 +15,7 @@ ADAPTERS: dict[tuple[Channel, str], type[Adapter]] = {
     (Channel.SMS, "twilio"): TwilioSms,
     (Channel.SMS, "messagebird"): MessageBirdSms,
     (Channel.EMAIL, "sendgrid"): SendGridEmail,
+    (Channel.EMAIL, "mailgun"): MailgunEmail,
     (Channel.EMAIL, "resend"): ResendEmail,
 }
 PROVIDERS: dict[Channel, tuple[str, ...]] = {

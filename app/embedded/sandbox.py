@@ -18,6 +18,7 @@ class _Given(BaseSettings):
     twilio_base_url: str = ""
     messagebird_base_url: str = ""
     sendgrid_base_url: str = ""
+    mailgun_base_url: str = ""
     resend_base_url: str = ""
 
 

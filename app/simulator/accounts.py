@@ -12,7 +12,7 @@ from app.simulator.signatures import resend_secret, sendgrid_public_key
 from app.simulator.whatsapp.templates import Template, read_templates
 
 WHATSAPP, TWILIO, SENDGRID, RESEND = "whatsapp_cloud", "twilio", "sendgrid", "resend"
-MESSAGEBIRD = "messagebird"
+MESSAGEBIRD, MAILGUN = "messagebird", "mailgun"
 
 RESEND_API_KEY = "re_sandbox_key_not_for_production"
 SENDGRID_API_KEY = "SG.sandbox-key-id.sandbox-key-secret-not-for-production"
@@ -41,6 +41,14 @@ DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
         "from_name": "Example Shop",
         "webhook_public_key": sendgrid_public_key(SENDGRID_API_KEY),
     },
+    MAILGUN: {
+        "api_key": "key-sandbox-not-for-production",
+        "domain": "mg.example.org",
+        "region": "us",
+        "from_email": "hello@mg.example.org",
+        "from_name": "Example Shop",
+        "webhook_signing_key": "sandbox-http-webhook-signing-key",
+    },
     RESEND: {
         "api_key": RESEND_API_KEY,
         "from_email": "hello@mail.example.org",
@@ -52,13 +60,14 @@ DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
 # The field that names an account, and what else it can't work without.
 IDENTITY = {
     WHATSAPP: "phone_number_id", TWILIO: "account_sid", MESSAGEBIRD: "access_key", SENDGRID: "api_key",
-    RESEND: "api_key",
+    MAILGUN: "domain", RESEND: "api_key",
 }  # fmt: skip
 REQUIRED = {
     WHATSAPP: ("phone_number_id", "waba_id", "access_token", "app_secret", "verify_token"),
     TWILIO: ("account_sid", "auth_token"),
     MESSAGEBIRD: ("access_key", "originator", "signing_key"),
     SENDGRID: ("api_key", "from_email"),
+    MAILGUN: ("api_key", "domain", "from_email", "webhook_signing_key"),
     RESEND: ("api_key", "from_email"),
 }
 

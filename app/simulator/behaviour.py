@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 Channel = Literal["whatsapp", "sms", "email"]
-Provider = Literal["whatsapp_cloud", "twilio", "messagebird", "sendgrid", "resend"]
+Provider = Literal["whatsapp_cloud", "twilio", "messagebird", "sendgrid", "mailgun", "resend"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Span = Annotated[tuple[float, float], Field(description="least and most")]
 
@@ -85,6 +85,9 @@ class Behaviour(Shape):
     whatsapp_batch: int = Field(10, ge=1, le=1_000, description="most statuses in one WhatsApp webhook")
     sendgrid_batch_ms: float = Field(250, ge=0, description="how often SendGrid posts its events (in reality 30 s)")
     resend_key_seconds: float = Field(86_400, gt=0, description="how long Resend knows an idempotency key")
+    mailgun_listed_after_seconds: float = Field(
+        0, ge=0, description="how long Mailgun's list of events lags behind (in reality up to half an hour)"
+    )
     max_pending: int = Field(200_000, ge=1, description="webhooks kept for later; more are dropped and counted")
     whatsapp_fail_codes: list[int] = Field(default=[131026], min_length=1)
     sms_fail_codes: list[int] = Field(default=[30005, 30003], min_length=1)
@@ -169,8 +172,8 @@ class Shop(Shape):
 
 class Inbound(Shape):
     """A person writes now. WhatsApp: text, button, interactive or a whole `message` object. SMS: text.
-    E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Resend also
-    text, the subject of an e-mail to us, and never unsubscribe, of which it hears nothing."""
+    E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Mailgun also
+    text, an e-mail to us; with Resend text is its subject, and unsubscribe is nothing it hears of."""
 
     provider: Provider
     sender: str = Field(alias="from", min_length=3)
@@ -186,6 +189,9 @@ class Inbound(Shape):
         if self.provider == "sendgrid":
             if self.event is None:
                 raise ValueError("an e-mail person needs `event`")
+        elif self.provider == "mailgun":
+            if self.event is None and self.text is None:
+                raise ValueError("an e-mail person needs `text` or `event`")
         elif self.provider == "resend":
             if self.event == "unsubscribe" or (self.event is None and self.text is None):
                 raise ValueError("an e-mail person needs `text`, or `event` other than unsubscribe")

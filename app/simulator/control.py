@@ -11,10 +11,11 @@ from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
-from app.simulator.accounts import IDENTITY, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
+from app.simulator.accounts import IDENTITY, MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
 from app.simulator.behaviour import FAULTS, SCRIPTS, AccountBody, Behaviour, Channel, Inbound, Shop
 from app.simulator.dispatcher import Event
 from app.simulator.limits import Arrivals
+from app.simulator.mailgun import events as mailgun_events
 from app.simulator.messagebird import events as messagebird_events
 from app.simulator.people import normal_address
 from app.simulator.resend import events as resend_events
@@ -26,8 +27,10 @@ from app.simulator.whatsapp import events as whatsapp_events
 
 HANDSHAKE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 RESEND_EVENTS = {"spamreport": "email.complained", "open": "email.opened", "click": "email.clicked"}
+MAILGUN_EVENTS = {"unsubscribe": "unsubscribed", "spamreport": "complained", "open": "opened", "click": "clicked"}
 CHANNELS: dict[str, Channel] = {
-    WHATSAPP: "whatsapp", TWILIO: "sms", MESSAGEBIRD: "sms", SENDGRID: "email", RESEND: "email",
+    WHATSAPP: "whatsapp", TWILIO: "sms", MESSAGEBIRD: "sms", SENDGRID: "email", MAILGUN: "email",
+    RESEND: "email",
 }  # fmt: skip
 
 
@@ -209,11 +212,20 @@ async def post_inbound(request: web.Request) -> web.Response:
     elif said.provider == MESSAGEBIRD:
         event = messagebird_events.inbound(account, address, said.text or "")
         identity = event.payload["id"]
+    elif said.provider == MAILGUN and said.text is not None:
+        event = mailgun_events.inbound(account, address, said.text, person.facts if person else None, now)
+        identity = event.token
     elif said.provider == RESEND and said.text is not None:
         event = resend_events.inbound(account, address, said.text, now)
         identity = event.token
     elif person is None or person.facts is None:
         return _invalid("from", f"nothing was sent to {address} yet")
+    elif said.provider == MAILGUN:
+        extra = mailgun_events.clicked(person.facts) if said.event == "click" else mailgun_events.SEEN
+        event = mailgun_events.email_event(
+            account.id, address, person.facts, MAILGUN_EVENTS[said.event or ""], now, extra
+        )
+        identity = event.payload["id"]
     elif said.provider == RESEND:
         kind = RESEND_EVENTS[said.event or ""]
         extra = resend_events.clicked(person.facts, now) if said.event == "click" else {}

@@ -15,13 +15,14 @@ import aiohttp
 from loguru import logger
 from yarl import URL
 
-from app.simulator.accounts import MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP
+from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP
 from app.simulator.behaviour import Behaviour
 
 # Seconds before each next attempt; the last one repeats. Multiplied by `retry_factor`.
 RETRY_DELAYS = {
     WHATSAPP: (1, 2, 4, 8, 15),
     SENDGRID: (1, 2, 4, 8, 15),
+    MAILGUN: (1, 2, 4, 8, 15),
     RESEND: (1, 2, 4, 8, 15),
     TWILIO: (2, 10, 30, 90, 180),  # five retries last through five minutes of outage
     MESSAGEBIRD: (1, 2, 4, 8, 15, 30, 60),
@@ -31,8 +32,8 @@ RETRY_DELAYS = {
 }
 DAY = 86_400
 LIFETIMES = {
-    WHATSAPP: 7 * DAY, SENDGRID: DAY, RESEND: DAY, TWILIO: DAY, MESSAGEBIRD: DAY, "shop": 7 * DAY, "one_click": DAY,
-    "link": DAY,
+    WHATSAPP: 7 * DAY, SENDGRID: DAY, MAILGUN: DAY, RESEND: DAY, TWILIO: DAY, MESSAGEBIRD: DAY, "shop": 7 * DAY,
+    "one_click": DAY, "link": DAY,
 }  # fmt: skip
 MESSAGEBIRD_RETRIES = 10
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts

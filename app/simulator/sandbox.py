@@ -14,12 +14,14 @@ from typing import Any
 import orjson
 from loguru import logger
 
-from app.simulator.accounts import MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
+from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
 from app.simulator.behaviour import SCRIPTS, Behaviour, Channel, Shop
 from app.simulator.dispatcher import Call, Dispatcher, Event
 from app.simulator.files import replace_file
 from app.simulator.ledger import Journal, Ledger
 from app.simulator.limits import Faults, Limits
+from app.simulator.mailgun import events as mailgun_events
+from app.simulator.mailgun.store import EventLog
 from app.simulator.messagebird import events as messagebird_events
 from app.simulator.messagebird.store import Messages
 from app.simulator.people import Act, People, Plan
@@ -31,10 +33,10 @@ from app.simulator.twilio.store import MessageStore
 from app.simulator.whatsapp import events as whatsapp_events
 
 SNAPSHOT_SECONDS = 5.0
-PROVIDERS = (WHATSAPP, TWILIO, MESSAGEBIRD, SENDGRID, RESEND)
+PROVIDERS = (WHATSAPP, TWILIO, MESSAGEBIRD, SENDGRID, MAILGUN, RESEND)
 ENCODERS = {
     WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, MESSAGEBIRD: messagebird_events.encode,
-    SENDGRID: sendgrid_events.encode, RESEND: resend_events.encode,
+    SENDGRID: sendgrid_events.encode, MAILGUN: mailgun_events.encode, RESEND: resend_events.encode,
 }  # fmt: skip
 HEARD = {TWILIO: twilio_events.heard, MESSAGEBIRD: messagebird_events.heard}
 SHORT_LINK = re.compile(r"https?://[^\s/]+/r/[0-9A-Za-z]+")
@@ -65,6 +67,7 @@ class Sandbox:
         self.limits, self.faults = Limits(), Faults()
         self.messages = MessageStore()  # Twilio's, which can be listed
         self.messagebird_messages = Messages()
+        self.mailgun_events = EventLog()
         self.resend_keys = Keys()
         self.windows: dict[tuple[str, str], float] = {}  # (sender, address) -> when the person last wrote
         self.blocks: dict[tuple[str, str], str] = {}  # (sender, address) -> why the provider won't send there
@@ -186,7 +189,7 @@ class Sandbox:
         """Forget everything but the accounts, the behaviour and the shop. Webhooks not yet posted are dropped."""
         self.dispatcher.clear()
         self.ledger, self.messages, self.limits = Ledger(), MessageStore(), Limits()
-        self.messagebird_messages, self.resend_keys = Messages(), Keys()
+        self.messagebird_messages, self.resend_keys, self.mailgun_events = Messages(), Keys(), EventLog()
         self.people, self.faults = People(), Faults()
         self.windows.clear()
         self.blocks.clear()
@@ -235,6 +238,8 @@ class Sandbox:
             self.journal.write({"k": "w", "s": event.account, "r": event.address, "t": time.time()})
         elif event.channel == "sms" and event.kind == "inbound":
             HEARD[event.provider](self, event)
+        elif event.provider == MAILGUN:
+            mailgun_events.happened(self, event)
         elif event.provider == RESEND:
             resend_events.happened(self, event)
         elif event.channel == "email":
@@ -328,6 +333,8 @@ class Sandbox:
                         self.messages.add(record["m"])
                     elif record["p"] == MESSAGEBIRD:
                         self.messagebird_messages.add(record["m"])
+                    elif record["p"] == MAILGUN:
+                        mailgun_events.log_accepted(self, account, record["r"], record["m"])
                     elif record["p"] == RESEND:
                         self.resend_keys.keep(account.id, record["m"])
             case "w":

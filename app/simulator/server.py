@@ -13,6 +13,7 @@ import uvloop
 from aiohttp import web
 
 from app.simulator import control
+from app.simulator.mailgun import api as mailgun_api
 from app.simulator.messagebird import api as messagebird_api
 from app.simulator.resend import api as resend_api
 from app.simulator.sandbox import Sandbox
@@ -39,6 +40,7 @@ def create_app(sandbox: Sandbox) -> web.Application:
     twilio_api.add_routes(app)
     messagebird_api.add_routes(app)
     sendgrid_api.add_routes(app)
+    mailgun_api.add_routes(app)
     resend_api.add_routes(app)
     control.add_routes(app)
     whatsapp_api.add_routes(app)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -11,10 +11,17 @@ import httpx
 import pytest
 from aiohttp import web
 
-from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, WebhookEvent, WebhookRequest
+from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, Receipt, WebhookEvent, WebhookRequest
 from app.channels.registry import ADAPTERS
 from app.domain.status import Channel, MessageType
-from app.errors import MessageRejected, OutcomeUnknown, ProviderMisconfigured, RateLimited, SendError
+from app.errors import (
+    MessageRejected,
+    OutcomeUnknown,
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RateLimited,
+    SendError,
+)
 from app.simulator.server import Serving, serving
 from tests.channels.samples import REFERENCE, SETTINGS_ID, outbound
 
@@ -32,10 +39,12 @@ SMS = outbound(Channel.SMS, {"body": "Olá, Ana"})
 ROW = {"id": "s9", "title": "9:00", "description": "Room 4"}
 LINK = {"title": "Shop", "url": "https://shop.example.org"}
 MAIL = outbound(Channel.EMAIL, {"subject": "Hello", "text": "Hi", "html": "<p>Hi</p>"}, to="ana@example.com")
-MESSAGES = {"whatsapp_cloud": WELCOME, "twilio": SMS, "messagebird": SMS, "sendgrid": MAIL, "resend": MAIL}
+MESSAGES = {
+    "whatsapp_cloud": WELCOME, "twilio": SMS, "messagebird": SMS, "sendgrid": MAIL, "mailgun": MAIL, "resend": MAIL,
+}  # fmt: skip
 SECRETS = {
     "whatsapp_cloud": "access_token", "twilio": "auth_token", "messagebird": "access_key", "sendgrid": "api_key",
-    "resend": "api_key",
+    "mailgun": "api_key", "resend": "api_key",
 }  # fmt: skip
 
 
@@ -262,6 +271,53 @@ class TestSendGrid:
         await (await sandbox.adapter("sendgrid")).send(MAIL)
         event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
         assert (event.suppress, event.reference) == ("bounce", str(REFERENCE))
+
+
+class TestMailgun:
+    async def test_lost_answer_is_found_by_looking_it_up(self, sandbox: Sandbox) -> None:
+        adapter, since = await sandbox.adapter("mailgun"), datetime.now(UTC)
+        with pytest.raises(ProviderUnavailable):  # it may not be listed yet
+            await adapter.look_up(MAIL, since)
+        assert not (await adapter.look_up(MAIL, since - timedelta(hours=1))).found
+        await sandbox.lose_the_next_answer("mailgun")
+        with pytest.raises(OutcomeUnknown):
+            await adapter.send(MAIL)
+        delivered = await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED)
+        found = await adapter.look_up(MAIL, since)
+        assert (found.found, found.provider_message_id) == (True, delivered.provider_message_id)
+
+    async def test_batch_gives_each_person_a_copy_of_their_own(self, sandbox: Sandbox) -> None:
+        adapter, since = await sandbox.adapter("mailgun"), datetime.now(UTC)
+        ids = [uuid4() for _ in range(3)]
+        mails = [
+            replace(MAIL, reference=id, to=f"p{place}@example.com", content={**MAIL.content, "text": f"Hi {place}"})
+            for place, id in enumerate(ids)
+        ]
+        receipts = await adapter.send_batch(mails)
+        told = [await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED) for _ in ids]
+        assert {(event.reference, event.address) for event in told} == {(str(m.reference), m.to) for m in mails}
+        shared = {event.provider_message_id for event in told}
+        assert {isinstance(one, Receipt) and one.provider_message_id for one in receipts} == shared
+        assert (await adapter.look_up(mails[1], since)).provider_message_id == shared.pop()
+
+    async def test_bounce_suppresses_the_address_and_a_refusal_for_now_does_not(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("mailgun")
+        for fate, suppress, retryable in (("blocked", "", True), ("bounce", "bounce", False)):
+            await sandbox.control("PUT", "/sandbox/people", [{"address": MAIL.to, "script": [fate]}])
+            await adapter.send(MAIL)
+            event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
+            assert (event.suppress, event.retryable) == (suppress, retryable)
+        await adapter.send(MAIL)
+        again = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
+        assert (again.error_code, again.suppress) == ("605", "bounce")
+
+    async def test_answer_of_a_person_names_the_mail_that_it_answers(self, sandbox: Sandbox) -> None:
+        receipt = await (await sandbox.adapter("mailgun")).send(MAIL)
+        said = {"provider": "mailgun", "from": MAIL.to, "text": "Yes, please"}
+        await sandbox.control("POST", "/sandbox/inbound", said)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
+        assert (event.address, event.text) == (MAIL.to, "Yes, please")
+        assert event.context_id == receipt.provider_message_id
 
 
 class TestResend:

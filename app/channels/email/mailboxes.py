@@ -8,6 +8,7 @@ import re
 from app.channels.email.replies import decoded
 
 MOST_CHARACTERS = 1_000
+SPECIALS = frozenset("()<>[]:;@,.")
 ADDRESS = re.compile(r"[^\s<>@,;:()\"]{1,64}@[^\s<>@,;:()\"]{1,255}")
 
 
@@ -21,3 +22,11 @@ def mailbox(value: str) -> tuple[str, str]:
     if ">" in name:  # the end of another mailbox
         return "", ""
     return decoded(name.strip()).strip('" '), address
+
+
+def written(name: str, address: str) -> str:
+    """`Name <address>`; the name in quotes where it has a meaning of its own in a header."""
+    plain = "".join(character for character in name if character.isprintable() and character not in '"\\')
+    if not plain:
+        return address
+    return f'"{plain}" <{address}>' if set(plain) & SPECIALS else f"{plain} <{address}>"

@@ -23,7 +23,7 @@ from app.channels.base import (
     WebhookRequest,
 )
 from app.channels.credentials import problems
-from app.channels.email.addresses import mailbox
+from app.channels.email.mailboxes import written
 from app.channels.email.mailgun import events, forms, inbound, signature
 from app.channels.email.mailgun.faults import fault_of_answer, wait_of
 from app.channels.http import exchange, retry_after
@@ -73,7 +73,7 @@ class MailgunEmail:
         origin = context.base_url if moved else REGIONS[credentials["region"].lower()]
         self._url = httpx.URL(f"{origin}/v3/{self._domain}/messages")
         self._events_url = httpx.URL(f"{origin}/v3/{self._domain}/events")
-        self._from = mailbox(credentials.get("from_name", ""), credentials["from_email"])
+        self._from = written(credentials.get("from_name", ""), credentials["from_email"])
         self._signing_key = credentials["webhook_signing_key"].encode()
         basic = base64.b64encode(f"api:{credentials['api_key']}".encode()).decode()
         self._headers = httpx.Headers({"Authorization": f"Basic {basic}", "Accept": "application/json"})

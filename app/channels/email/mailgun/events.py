@@ -4,10 +4,10 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/events/events
 """
 
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import Any
 
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
+from app.channels.email.mailboxes import mailbox
 from app.channels.email.mailgun.faults import enhanced_code, fault_of_report
 from app.channels.faults import TRANSIENT
 from app.channels.webhooks import digest, from_unix, mapping, read_json, text, without_empty
@@ -120,7 +120,7 @@ def _digest(item: dict[str, Any]) -> str:
 
 def _address(item: dict[str, Any]) -> str:
     """A `rejected` event names the person in the message's headers only."""
-    return (text(item.get("recipient")) or parseaddr(text(headers(item).get("to")))[1]).strip().lower()
+    return text(item.get("recipient")).strip().lower() or mailbox(text(headers(item).get("to")))[1]
 
 
 def _failure(item: dict[str, Any], status: dict[str, Any]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from app.channels.base import OutboundMessage
-from app.channels.email.addresses import mailbox
+from app.channels.email.mailboxes import written
 from app.domain.status import MessageType
 from app.errors import MessageRejected, UnsupportedFeature
 
@@ -29,7 +29,7 @@ def single(message: OutboundMessage, sender: str, own_message_id: str) -> Form:
 
     Raises MessageRejected or UnsupportedFeature."""
     content = _checked(message)
-    form = [("from", sender), ("to", mailbox(message.to_name, message.to)), ("subject", content["subject"])]
+    form = [("from", sender), ("to", written(message.to_name, message.to)), ("subject", content["subject"])]
     form += [(name, content[name]) for name in ("text", "html") if content.get(name)]
     form += [(f"h:{name}", value) for name, value in _headers(message).items()]
     form.append(("h:Message-Id", f"<{own_message_id}>"))
@@ -39,7 +39,7 @@ def single(message: OutboundMessage, sender: str, own_message_id: str) -> Form:
 def batch(messages: Sequence[OutboundMessage], sender: str) -> Form:
     """Several messages of one part, see `parts`. They get one Message-Id, Mailgun's, which is the answer's."""
     first = messages[0]
-    form = [("from", sender), *(("to", mailbox(message.to_name, message.to)) for message in messages)]
+    form = [("from", sender), *(("to", written(message.to_name, message.to)) for message in messages)]
     form += [(name, f"%recipient.{name}%") for name in ("subject", "text", "html") if first.content.get(name)]
     form += [(f"h:{name}", f"%recipient.h{index}%") for index, name in enumerate(_headers(first))]
     variables = {message.to: _own(message) for message in messages}

@@ -4,12 +4,12 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store
 """
 
 from collections.abc import Mapping, Sequence
-from email.utils import parseaddr
 from typing import Any
 
 import orjson
 
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
+from app.channels.email.mailboxes import mailbox
 from app.channels.email.mailgun import events
 from app.channels.email.replies import decoded, is_automatic, message_ids, reply_text
 from app.channels.multipart import is_multipart, read_parts
@@ -43,8 +43,8 @@ def parse(fields: Mapping[str, str], files: Sequence[Mapping[str, Any]], domain:
     """What the person wrote. What a program wrote is kept, but is nobody's answer. Raises Malformed."""
     headers = _headers(fields.get("message-headers", ""))
     subject = _storable(decoded(fields.get("subject", "")))
-    name, address = parseaddr(fields.get("from", ""))
-    address = (address or fields.get("sender", "")).strip().lower()
+    name, address = mailbox(fields.get("from", ""))
+    address = address or fields.get("sender", "").strip().lower()
     if not address:
         raise Malformed("from and sender are missing from the form.")
     automatic = is_automatic([*headers, ("Subject", subject)])
@@ -61,7 +61,7 @@ def parse(fields: Mapping[str, str], files: Sequence[Mapping[str, Any]], domain:
         address=address,
         message_type="" if automatic else "text",
         text="" if automatic else _storable(written) or subject,
-        profile_name=_storable(decoded(name)),
+        profile_name=_storable(name),
         context_id="" if automatic else _answered(headers, domain),
         data=without_empty(
             event="inbound",
@@ -78,19 +78,19 @@ def parse(fields: Mapping[str, str], files: Sequence[Mapping[str, Any]], domain:
 def parse_stored(item: dict[str, Any]) -> WebhookEvent:
     """An event about a mail that a route stored: it has no body, so the subject stands for it."""
     headers = events.headers(item)
-    name, address = parseaddr(text(headers.get("from")))
+    name, address = mailbox(text(headers.get("from")))
     subject, own_id = _storable(decoded(text(headers.get("subject")))), events.message_id(item)
     automatic = is_automatic([("Subject", subject)])
     event = events.parse(item)
     return WebhookEvent(
-        key=_key(address.lower(), own_id) or event.key,
+        key=_key(address, own_id) or event.key,
         kind=EventKind.UNKNOWN if automatic else EventKind.INBOUND,
         occurred_at=event.occurred_at,
         provider_message_id="" if automatic else own_id,
-        address=address.strip().lower(),
+        address=address,
         message_type="" if automatic else "text",
         text="" if automatic else subject,
-        profile_name=_storable(decoded(name)),
+        profile_name=_storable(name),
         data=without_empty(
             event=events.STORED, automatic=automatic or None, subject=subject, account=events.account(item)
         ),

@@ -1,0 +1,1 @@
+"""Mailgun's API for sending e-mail, its events, and its webhooks."""
