@@ -97,8 +97,9 @@ class MessageActivities:
         async def write_refused(session: AsyncSession) -> tuple[NotSent, datetime]:
             now = await clock(session)
             refused = sending.not_sent(outgoing, answer, now)
+            await sending.note_sender(session, outgoing, answer, now)
             await sending.record_refused(session, [outgoing], [refused], token, now)
-            await sending.note_sender(session, outgoing, answer)
+            await sending.note_limits(session, [(outgoing, answer)], now)
             await sending.note_troubles(session, [(outgoing, answer)])
             return refused, now
 

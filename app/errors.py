@@ -130,13 +130,23 @@ class RateLimited(SendError):
 
 
 class MessageRejected(SendError):
-    """Permanent for this message. `suppress` says why its address should not be used again, if so."""
+    """Permanent for this message. `suppress` says why its address should not be used again, if so; `marketing_only`:
+    not for marketing. `limited`: the provider takes no marketing for this person for so long, from anybody."""
 
     code = "message_rejected"
 
-    def __init__(self, detail: str, *, provider_code: str = "", suppress: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        provider_code: str = "",
+        suppress: str | None = None,
+        marketing_only: bool = False,
+        limited: timedelta | None = None,
+    ) -> None:
         super().__init__(detail, provider_code=provider_code)
         self.suppress = suppress
+        self.marketing_only, self.limited = marketing_only, limited
 
 
 class ProviderMisconfigured(SendError):

@@ -27,13 +27,16 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """`retry_after` is used where the answer itself names no time; `repeat_settles` as in OutcomeUnknown."""
+    """`retry_after` is used where the answer itself names no time; `repeat_settles` as in OutcomeUnknown,
+    `marketing_only` and `limited` as in MessageRejected."""
 
     kind: FaultKind
     retry_after: timedelta | None = None
     recipient_only: bool = False
     suppress: SuppressionReason | None = None
     repeat_settles: bool = True
+    marketing_only: bool = False
+    limited: timedelta | None = None
 
     @property
     def retryable(self) -> bool:
@@ -45,7 +48,13 @@ class Fault:
         wait = retry_after if retry_after is not None else self.retry_after
         match self.kind:
             case FaultKind.PERMANENT:
-                return MessageRejected(detail, provider_code=code, suppress=self.suppress)
+                return MessageRejected(
+                    detail,
+                    provider_code=code,
+                    suppress=self.suppress,
+                    marketing_only=self.marketing_only,
+                    limited=self.limited,
+                )
             case FaultKind.TRANSIENT:
                 return ProviderUnavailable(detail, provider_code=code, retry_after=wait)
             case FaultKind.RATE_LIMITED:
@@ -65,6 +74,7 @@ ACCOUNT = Fault(kind=FaultKind.ACCOUNT)
 UNSUPPORTED = Fault(kind=FaultKind.UNSUPPORTED)
 AMBIGUOUS = Fault(kind=FaultKind.AMBIGUOUS)
 OPTED_OUT = Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.STOP)
+NO_MARKETING = Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.STOP, marketing_only=True)
 BAD_ADDRESS = Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.INVALID)
 
 

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.domain.status import Channel, SuppressionReason
+from app.domain.consent import is_opted_out
+from app.domain.status import Channel, OptOutScope, SuppressionReason
 from app.ids import new_id
 from app.models import Consent, Contact, Event, EventSource, Suppression
 
@@ -58,6 +59,15 @@ async def upsert(
     ).returning(col(Consent.opt_in_at_utc), col(Consent.opt_out_at_utc))
     row = (await session.execute(merged)).one()
     return row[0], row[1]
+
+
+async def refuses_all(session: AsyncSession, contact_id: UUID, channel: Channel) -> bool:
+    """Whether the contact has said no on the channel, and not to marketing alone."""
+    query = select(Consent).where(col(Consent.contact_id) == contact_id, col(Consent.channel) == channel)
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is None or not is_opted_out(row.opt_in_at_utc, row.opt_out_at_utc):
+        return False
+    return row.meta_json.get("scope") != OptOutScope.MARKETING
 
 
 async def add_event(

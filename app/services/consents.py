@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.consent import is_opted_in
-from app.domain.status import Channel, SuppressionReason
+from app.domain.status import Channel, OptOutScope, SuppressionReason
 from app.repositories import consents
 
 # a person's own no, which a later yes of the same person overrules; whatever else suppresses stands by itself
@@ -51,11 +51,14 @@ async def record_opt_out(
     reason: SuppressionReason,
     address: str,
     meta: dict[str, Any] | None = None,
+    scope: OptOutScope = OptOutScope.ALL,
 ) -> None:
     """The contact said no at `at`; `address` is suppressed on the channel for `reason`, unless a later yes is known.
 
-    With an empty `address` only the consent changes.
+    With an empty `address` only the consent changes, and with a no to marketing alone too.
     """
+    if scope is OptOutScope.MARKETING and not await consents.refuses_all(session, contact_id, channel):
+        meta, address = {**(meta or {}), "scope": scope.value}, ""
     opt_in_at, opt_out_at = await consents.upsert(
         session, tenant_id, contact_id, channel, opt_out_at=at, source=source, meta=meta or {}
     )

@@ -19,7 +19,7 @@ from app.repositories.events import Fact
 from app.repositories.webhook_events import StoredEvent
 from app.services.projections.conversations import Meaning, meaning_of, project_conversations
 from app.services.projections.people import find_people, is_written
-from app.services.projections.permissions import project_permissions
+from app.services.projections.permissions import project_limits, project_permissions
 from app.services.projections.signals import Effects, PendingSignal
 from app.services.projections.statuses import find_messages, project_statuses
 from app.services.projections.templates import project_templates
@@ -56,6 +56,7 @@ async def project(
     sent = await find_messages(session, tenant_id, reports)
     await project_statuses(session, tenant_id, reports, sent, effects, settings)
     await project_templates(session, tenant_id, events)
+    await project_limits(session, reports, sent)
 
     personal = [event for event in events if event.kind in ABOUT_PEOPLE or event.text("suppress")]
     if personal:

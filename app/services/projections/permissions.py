@@ -1,23 +1,22 @@
 """What reports and messages say about what we may send: opt-outs, opt-ins, complaints, dead addresses."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import EventKind
-from app.domain.status import Channel, StopReason, SuppressionReason
+from app.domain.replies import OWN_WORD
+from app.domain.status import Channel, OptOutScope, StopReason, SuppressionReason
 from app.repositories import consents as consent_rows
+from app.repositories import recipient_limits
 from app.repositories.deliveries import Sent
 from app.repositories.webhook_events import StoredEvent
 from app.services import consents, stops
 from app.services.projections.conversations import Meaning
 from app.services.projections.signals import Effects, StopSequence
 from app.services.stops import Stop
-
-# Reasons that are the person's own word; the others only say that the address does not work.
-OWN_WORD = frozenset({SuppressionReason.STOP, SuppressionReason.UNSUBSCRIBE, SuppressionReason.COMPLAINT})
 
 
 async def project_permissions(
@@ -72,12 +71,15 @@ async def _opt_out(
     address: str,
     reason: SuppressionReason,
 ) -> None:
+    scope = OptOutScope(event.data.get("scope", OptOutScope.ALL))
+    address = "" if scope is OptOutScope.MARKETING else address
     for contact_id in contacts:
         await consents.record_opt_out(
             session,
             tenant_id,
             contact_id,
             event.channel,
+            scope=scope,
             at=_at_the_latest(event),
             source=event.provider,
             reason=reason,
@@ -85,6 +87,17 @@ async def _opt_out(
         )
     if not contacts and address:
         await consent_rows.suppress(session, tenant_id, event.channel, address, reason=reason, source=event.provider)
+
+
+async def project_limits(session: AsyncSession, events: Sequence[StoredEvent], sent: dict[UUID, Sent]) -> None:
+    """Persons for whom the provider takes no marketing for a while, whoever sends it."""
+    untils: dict[UUID, datetime] = {}
+    for event in events:
+        seconds, message = event.data.get("limited_seconds"), sent.get(event.id)
+        if seconds and message is not None and event.channel is Channel.WHATSAPP:
+            until = event.at + timedelta(seconds=seconds)
+            untils[message.contact_id] = max(until, untils.get(message.contact_id, until))
+    await recipient_limits.limit(session, untils)
 
 
 def _at_the_latest(event: StoredEvent) -> datetime:

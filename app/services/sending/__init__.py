@@ -5,7 +5,15 @@ and recording. The caller owns the transactions and does the HTTP in between.
 from app.services.sending.campaign import LaunchedCampaign, Step, load_campaign
 from app.services.sending.choosing import ACCEPTED, Choice, Chooser
 from app.services.sending.claiming import Chunk, Outgoing, claim_chunk, requests
-from app.services.sending.recording import Recorded, not_sent, note_sender, note_troubles, record, record_refused
+from app.services.sending.recording import (
+    Recorded,
+    not_sent,
+    note_limits,
+    note_sender,
+    note_troubles,
+    record,
+    record_refused,
+)
 from app.services.sending.rendering import (
     Renderer,
     address_of,
@@ -40,6 +48,7 @@ __all__ = [
     "load_campaign",
     "marketing_only",
     "not_sent",
+    "note_limits",
     "note_sender",
     "note_troubles",
     "record",

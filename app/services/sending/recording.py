@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import Receipt
-from app.domain.status import MessageStatus
+from app.domain.replies import OWN_WORD
+from app.domain.status import Channel, MessageStatus, OptOutScope, Purpose, StopReason, SuppressionReason
 from app.errors import (
     MessageRejected,
     OutcomeUnknown,
@@ -19,7 +20,8 @@ from app.errors import (
     RateLimited,
     SendError,
 )
-from app.repositories import outbox, rate_buckets, sender_troubles
+from app.repositories import outbox, rate_buckets, recipient_limits, sender_troubles
+from app.services import consents, stops
 from app.services.sending import quotas
 from app.services.sending.campaign import LaunchedCampaign, Step
 from app.services.sending.claiming import Outgoing
@@ -60,7 +62,7 @@ async def record(
             accepted[outgoing.id] = result.provider_message_id
         else:
             refused.append(not_sent(outgoing, result, now))
-            await note_sender(session, outgoing, result)
+            await note_sender(session, outgoing, result, now)
             if isinstance(result, ProviderMisconfigured):
                 outcome.trouble = result
     await note_troubles(session, results)
@@ -81,6 +83,7 @@ async def record(
             if item.next_at and (outcome.retry_at is None or item.next_at < outcome.retry_at):
                 outcome.retry_at = item.next_at
     await outbox.decide_again(session, campaign.id, step.position, again)
+    await note_limits(session, results, now)
     outcome.sent = len(accepted)
     return outcome
 
@@ -112,8 +115,24 @@ async def record_refused(
     return written
 
 
-async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendError) -> None:
-    """What an answer means beyond its message: a limit slows the whole sender, a dead address is not used again."""
+async def note_limits(
+    session: AsyncSession, results: Sequence[tuple[Outgoing, Receipt | SendError]], now: datetime
+) -> None:
+    """Persons for whom the provider takes no marketing for a while. Last of all: projections too lock contacts after
+    messages."""
+    await recipient_limits.limit(
+        session,
+        {
+            outgoing.contact_id: now + error.limited
+            for outgoing, error in results
+            if isinstance(error, MessageRejected) and error.limited and outgoing.sender.channel is Channel.WHATSAPP
+        },
+    )
+
+
+async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendError, now: datetime) -> None:
+    """What an answer means beyond its message: a limit slows the whole sender, a dead address is not used again, and
+    who has opted out at the provider has opted out here. Before any message is locked: it stops recipients."""
     if isinstance(error, RateLimited) and not error.recipient_only:
         await rate_buckets.block(
             session,
@@ -121,7 +140,9 @@ async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendErro
             settings_id=outgoing.sender.settings_id,
             length=error.pause,
         )
-    if isinstance(error, MessageRejected) and error.suppress:
+    if isinstance(error, MessageRejected) and error.suppress in OWN_WORD:
+        await _opt_out(session, outgoing, error, now)
+    elif isinstance(error, MessageRejected) and error.suppress:
         await outbox.suppress(
             session,
             tenant_id=outgoing.sender.tenant_id,
@@ -130,6 +151,22 @@ async def note_sender(session: AsyncSession, outgoing: Outgoing, error: SendErro
             reason=error.suppress,
             source=f"{outgoing.sender.provider} {error.provider_code}".strip(),
         )
+
+
+async def _opt_out(session: AsyncSession, outgoing: Outgoing, error: MessageRejected, now: datetime) -> None:
+    tenant_id, contact_id = outgoing.sender.tenant_id, outgoing.contact_id
+    await consents.record_opt_out(
+        session,
+        tenant_id,
+        contact_id,
+        outgoing.sender.channel,
+        at=now,
+        source=f"{outgoing.sender.provider} {error.provider_code}".strip(),
+        reason=SuppressionReason(error.suppress or SuppressionReason.STOP),
+        address=outgoing.message.to,
+        scope=OptOutScope.MARKETING if error.marketing_only else OptOutScope.ALL,
+    )
+    await stops.stop_recipients(session, tenant_id, contact_id, StopReason.OPTED_OUT, now)
 
 
 async def note_troubles(session: AsyncSession, results: Sequence[tuple[Outgoing, Receipt | SendError]]) -> None:
@@ -170,6 +207,9 @@ def not_sent(outgoing: Outgoing, error: SendError, now: datetime) -> outbox.NotS
         return outbox.NotSent(
             id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now, may_repeat=True
         )
+    if isinstance(error, MessageRejected) and error.limited and outgoing.message.purpose is Purpose.MARKETING:
+        # surely not accepted: over another channel at once, else over this one when the limit is over
+        return outbox.NotSent(id=message_id, status=MessageStatus.QUEUED, code=code, detail=detail, next_at=now)
     gave_up = attempts >= MAX_TRANSIENT_ATTEMPTS and isinstance(error, ProviderUnavailable) and error.provider_code
     if not error.retryable or gave_up:
         return outbox.NotSent(id=message_id, status=MessageStatus.FAILED, code=code, detail=detail)

@@ -7,7 +7,7 @@ from app.channels.base import EventKind, WebhookEvent, WebhookRequest
 from app.channels.webhooks import digest, e164, from_unix, mapping, objects, read_json, text, without_empty
 from app.channels.whatsapp.cloud.faults import code_of, detail_of, fault_of
 from app.channels.whatsapp.cloud.inbound import content_of
-from app.domain.status import SuppressionReason
+from app.domain.status import OptOutScope, SuppressionReason
 from app.errors import Malformed
 
 Object = dict[str, Any]
@@ -103,6 +103,8 @@ def _status(change: Change, status: Object) -> WebhookEvent:
             pricing=status.get("pricing"),
             conversation=status.get("conversation"),
             participant=participant,
+            scope=OptOutScope.MARKETING if fault and fault.marketing_only else "",
+            limited_seconds=fault.limited.total_seconds() if fault and fault.limited else None,
         ),
         raw=status,
     )
@@ -159,7 +161,12 @@ def _preference(change: Change, preference: Object, people: list[Object]) -> Web
         suppress=SuppressionReason.STOP if kind is EventKind.OPTED_OUT else "",
         text=text(preference.get("detail")),
         profile_name=text(mapping(person.get("profile")).get("name")),
-        data=_facts(change, category=text(preference.get("category")), user_id=text(preference.get("user_id"))),
+        data=_facts(
+            change,
+            category=text(preference.get("category")),
+            user_id=text(preference.get("user_id")),
+            scope=OptOutScope.MARKETING if kind is EventKind.OPTED_OUT else "",
+        ),
         raw=preference,
     )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.channels import faults
-from app.channels.faults import ACCOUNT, AMBIGUOUS, OPTED_OUT, PERMANENT, TRANSIENT, Fault, FaultKind
+from app.channels.faults import ACCOUNT, AMBIGUOUS, NO_MARKETING, PERMANENT, TRANSIENT, Fault, FaultKind
 from app.channels.webhooks import mapping, text
 
 SERVER_OR_REQUEST = 1  # Meta uses it for an invalid request and for a failure of its own
@@ -38,9 +38,10 @@ FAULTS: dict[int, Fault] = {
     **dict.fromkeys((33, 368, 131031, 131037, 131042, 131045, 133010, 134011), ACCOUNT),
     **dict.fromkeys((133000, 133005, 133006, 133008, 133009, 133015), ACCOUNT),
     # this message
-    131050: OPTED_OUT,
+    131050: NO_MARKETING,  # utility templates still reach this person
+    131049: Fault(kind=FaultKind.PERMANENT, limited=timedelta(hours=24)),  # sooner only repeats the error
     **dict.fromkeys((100, 130403, 130472, 130497, 131008, 131009, 131021, 131026, 131030), PERMANENT),
-    **dict.fromkeys((131047, 131049, 131051, 131053, 131055, 131062, 131063, 134100), PERMANENT),
+    **dict.fromkeys((131047, 131051, 131053, 131055, 131062, 131063, 134100), PERMANENT),
     **dict.fromkeys((132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016, 132018, 132068), PERMANENT),
     **dict.fromkeys((135000, 137000), PERMANENT),
 }
