@@ -245,6 +245,59 @@ class TestGetTemplates:
         unknown = await client.call("GET", "/v23.0/1/message_templates", headers=headers)
         assert unknown.json["error"]["error_subcode"] == 33
 
+    async def test_answers_the_fields_asked_for(self, client: Client) -> None:
+        headers = {"Authorization": f"Bearer {WA['access_token']}"}
+        path = f"/v23.0/{WA['waba_id']}/message_templates"
+        query = {"name": "welcome", "limit": "1", "fields": "name,status,rejected_reason,quality_score"}
+        [found] = (await client.call("GET", path, params=query, headers=headers)).json["data"]
+        assert found.pop("id")
+        assert found == {
+            "name": "welcome",
+            "status": "APPROVED",
+            "rejected_reason": "NONE",
+            "quality_score": {"score": "UNKNOWN"},
+        }
+        wrong = await client.call("GET", path, params={"fields": "name,weather"}, headers=headers)
+        assert wrong.json["error"]["code"] == 100
+
+    async def test_star_shows_templates_for_any_parameters(self, client: Client) -> None:
+        await client.control("POST", "/sandbox/accounts", {"provider": "whatsapp_cloud", "templates": "*"})
+        headers = {"Authorization": f"Bearer {WA['access_token']}"}
+        page = (await client.call("GET", f"/v23.0/{WA['waba_id']}/message_templates", headers=headers)).json
+        assert page["data"]
+        assert not any("components" in found for found in page["data"])
+
+
+class TestPostTemplate:
+    async def test_a_decision_holds_at_once_and_is_reported(self, client: Client, listening: Receiver) -> None:
+        change = {"name": "spring_offer", "language": "en_US", "status": "PAUSED", "reason": "LOW_QUALITY"}
+        told = await client.control("POST", "/sandbox/templates", {**change, "category": "UTILITY", "quality": "RED"})
+        assert told["reports"] == 3
+        assert (await client.template()).json["error"]["code"] == 132015
+        await until(lambda: len(_changes(listening)) == 3)
+        values = _changes(listening)
+        assert values["template_category_update"]["new_category"] == "UTILITY"
+        assert values["message_template_quality_update"]["new_quality_score"] == "RED"
+        decided = values["message_template_status_update"]
+        assert (decided["event"], decided["reason"], decided["message_template_name"]) == (
+            "PAUSED",
+            "LOW_QUALITY",
+            "spring_offer",
+        )
+
+    async def test_an_unknown_template_is_named(self, client: Client) -> None:
+        answer = await client.call(
+            "POST", "/sandbox/templates", json={"name": "x", "language": "en", "status": "PAUSED"}
+        )
+        assert (answer.status, answer.json["errors"][0]["field"]) == (422, "name")
+
+
+def _changes(receiver: Receiver) -> dict[str, Any]:
+    """What was posted about templates, by field."""
+    entries = [entry for posted in receiver.at("/whatsapp") for entry in posted.json["entry"]]
+    assert all(entry["id"] == WA["waba_id"] and entry["time"] for entry in entries)
+    return {change["field"]: change["value"] for entry in entries for change in entry["changes"]}
+
 
 class TestGetPhoneNumber:
     async def test_answers_the_fields_asked_for(self, client: Client) -> None:

@@ -12,6 +12,7 @@ from app.simulator.people import Person
 from app.simulator.refusal import Refusal
 from app.simulator.sandbox import Sandbox
 from app.simulator.serve import SANDBOX, Answer, serve
+from app.simulator.whatsapp.approvals import post_template
 from app.simulator.whatsapp.checks import check_body
 from app.simulator.whatsapp.errors import TITLES, UNDELIVERABLE, bad_token, refuse, unknown_object
 from app.simulator.whatsapp.events import new_wamid, schedule_statuses
@@ -24,6 +25,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post(f"/{VERSION}/{{phone_number_id}}/messages", post_message)
     app.router.add_get(f"/{VERSION}/{{waba_id}}/message_templates", get_templates)
     app.router.add_get(f"/{VERSION}/{{phone_number_id}}", get_phone_number)
+    app.router.add_post("/sandbox/templates", post_template)
 
 
 async def post_message(request: web.Request) -> web.Response:

@@ -94,7 +94,7 @@ def _profile(digits: str) -> dict[str, Any]:
 
 
 def encode(account: Account, batch: list[Event]) -> Call | None:
-    """One POST with the batch's statuses and messages; non-ASCII characters are escaped, as Meta does."""
+    """One POST with the batch's statuses, messages and templates; non-ASCII characters are escaped, as Meta does."""
     if not account.webhook_url:
         return None
     statuses = [event.payload for event in batch if event.kind == "status"]
@@ -105,8 +105,12 @@ def encode(account: Account, batch: list[Event]) -> Call | None:
     if messages:
         people = [_profile(digits) for digits in dict.fromkeys(message["from"] for message in messages)]
         changes.append(_change(account, {"contacts": people, "messages": messages}))
-    entry = {"id": account.credentials["waba_id"], "changes": changes}
-    envelope = {"object": "whatsapp_business_account", "entry": [entry]}
+    waba = account.credentials["waba_id"]
+    entries: list[dict[str, Any]] = [{"id": waba, "changes": changes}] if changes else []
+    for event in batch:
+        if event.kind == "template":
+            entries.append({"id": waba, "time": event.payload["time"], "changes": [event.payload["change"]]})
+    envelope = {"object": "whatsapp_business_account", "entry": entries}
     body = orjson.dumps(envelope)
     if not body.isascii():
         body = json.dumps(envelope, separators=(",", ":")).encode()
