@@ -4,7 +4,7 @@ https://www.twilio.com/docs/sendgrid/api-reference/mail-send
 """
 
 import base64
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,32 +21,34 @@ from app.channels.base import (
     AdapterContext,
     Feature,
     LookupResult,
-    OneByOne,
     OutboundMessage,
     Receipt,
     WebhookEvent,
     WebhookRequest,
 )
 from app.channels.credentials import problems
-from app.channels.email.sendgrid import events, inbound
-from app.channels.email.sendgrid.faults import fault_of_answer
+from app.channels.email.sendgrid import batch, events, inbound, mail
+from app.channels.email.sendgrid.faults import Complaint, complaints_of, fault_of_answer
 from app.channels.http import exchange, retry_after
 from app.channels.multipart import is_multipart
-from app.channels.webhooks import mapping, text
-from app.domain.status import Channel, MessageType
-from app.errors import InvalidSignature, MessageRejected, SendError, UnsupportedFeature
+from app.domain.status import Channel
+from app.errors import (
+    InvalidSignature,
+    MessageRejected,
+    ProviderMisconfigured,
+    RateLimited,
+    SendError,
+    UnsupportedFeature,
+)
 
-SUPPORTED = frozenset({MessageType.TEXT, MessageType.TEMPLATE})
-# Ours: a second unsubscribe link in the footer would opt people out where we cannot see it
-TRACKING = {"subscription_tracking": {"enable": False}}
 PREFIX = "x-twilio-email-event-webhook-"
 
 
-class SendGridEmail(OneByOne):
+class SendGridEmail:
     provider: ClassVar[str] = "sendgrid"
     channel: ClassVar[Channel] = Channel.EMAIL
     features: ClassVar[frozenset[Feature]] = frozenset(
-        {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND}
+        {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND, Feature.BATCH}
     )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
     optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key", "inbound_token"})
@@ -54,6 +56,7 @@ class SendGridEmail(OneByOne):
     default_messages_per_second: ClassVar[float | None] = None  # SendGrid names no limit, its headers do
     recipient_interval: ClassVar[timedelta | None] = None
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
+    most_per_request: ClassVar[int] = batch.MOST
 
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
         self._http = context.http
@@ -102,44 +105,66 @@ class SendGridEmail(OneByOne):
         return [] if is_multipart(request) else events.accounts(request)
 
     async def send(self, message: OutboundMessage) -> Receipt:
-        request = httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(self._payload(message)))
+        mail.check(message)
+        return await self._post([mail.personalization(message)], mail.content(message))
+
+    async def send_batch(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
+        """Messages that are alike share requests; one that has little in common with the others leaves alone."""
+        found: dict[int, Receipt | SendError] = {}
+        fit: list[tuple[int, str, Mapping[str, Any]]] = []
+        for index, message in enumerate(messages):
+            try:
+                mail.check(message)
+                fit.append((index, message.to, message.content))
+            except SendError as error:
+                found[index] = error
+        for group in batch.groups(fit):
+            found |= await self._send_group(group, messages)
+        return [found[index] for index in range(len(messages))]
+
+    async def _send_group(
+        self, group: batch.Group, messages: Sequence[OutboundMessage]
+    ) -> dict[int, Receipt | SendError]:
+        """SendGrid takes all or none, and names those at fault: the others are sent again without them."""
+        found: dict[int, Receipt | SendError] = {}
+        left = list(group.contents)
+        while len(left) > 1:
+            personal = [
+                {**mail.personalization(messages[index]), "substitutions": group.substitutions(index)} for index in left
+            ]
+            try:
+                receipt = await self._post(personal, group.content())
+                return found | dict.fromkeys(left, receipt)
+            except InvalidPersonalizations as error:
+                found |= {left[position]: refused for position, refused in error.refused.items()}
+                left = [index for index in left if index not in found]
+            except MessageRejected:  # nobody in particular: each alone tells
+                break
+            except SendError as error:
+                return found | dict.fromkeys(left, error)
+        for index in left:
+            try:
+                found[index] = await self.send(messages[index])
+            except (RateLimited, ProviderMisconfigured) as error:  # it would be the same for the others
+                return dict.fromkeys(left, error) | found
+            except SendError as error:
+                found[index] = error
+        return found
+
+    async def _post(self, personalizations: list[dict[str, Any]], content: list[dict[str, str]]) -> Receipt:
+        body = {
+            "from": self._from,
+            "personalizations": personalizations,
+            "content": content,
+            "tracking_settings": mail.TRACKING,
+        }
+        request = httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(body))
         response = await exchange(self._http, request)
         if not response.is_success:
-            raise _error(response)
+            raise _error(response, len(personalizations))
         return Receipt(
             provider_message_id=response.headers.get("x-message-id", ""), raw={"status": response.status_code}
         )
-
-    def _payload(self, message: OutboundMessage) -> dict[str, Any]:
-        if message.type not in SUPPORTED:
-            raise UnsupportedFeature(f"E-mail cannot carry {message.type}.")
-        content = message.content
-        for name in ("subject", "text"):
-            if not content.get(name):
-                raise MessageRejected(f"content.{name} is missing.")
-        recipient = {"email": message.to}
-        if message.to_name:
-            recipient["name"] = message.to_name
-        personalization: dict[str, Any] = {
-            "to": [recipient],
-            "subject": content["subject"],
-            "custom_args": {
-                "message_id": str(message.reference),
-                "tenant_id": str(message.tenant_id),
-                "settings_id": str(message.settings_id),
-            },
-        }
-        if headers := content.get("headers"):
-            personalization["headers"] = dict(headers)
-        parts = [{"type": "text/plain", "value": content["text"]}]  # plain text has to come first
-        if html := content.get("html"):
-            parts.append({"type": "text/html", "value": html})
-        return {
-            "from": self._from,
-            "personalizations": [personalization],
-            "content": parts,
-            "tracking_settings": TRACKING,
-        }
 
     def verify(self, request: WebhookRequest) -> None:
         """No time window: SendGrid repeats for 24 hours, and the event's own id makes a replay harmless."""
@@ -176,13 +201,28 @@ def _public_key(encoded: str) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _error(response: httpx.Response) -> SendError:
+class InvalidPersonalizations(MessageRejected):
+    """Of a request with several: the errors of those that SendGrid names, by their position. None was accepted."""
+
+    def __init__(self, refused: Mapping[int, SendError]) -> None:
+        super().__init__("Some personalizations were refused.", provider_code="http_400")
+        self.refused = refused
+
+
+def _error(response: httpx.Response, number: int) -> SendError:
     try:
-        errors = mapping(orjson.loads(response.content)).get("errors")
+        complaints = complaints_of(orjson.loads(response.content))
     except orjson.JSONDecodeError:
-        errors = None
-    first = mapping(errors[0]) if isinstance(errors, list) and errors else {}
-    field, words = text(first.get("field")), text(first.get("message"))
+        complaints = []
+    if number > 1 and response.status_code == 400 and complaints:
+        refused = {found.index: _refused(response, found) for found in complaints if found.index is not None}
+        if all(found.index in refused and found.index < number for found in complaints):
+            return InvalidPersonalizations(refused)
+    return _refused(response, complaints[0] if complaints else None)
+
+
+def _refused(response: httpx.Response, complaint: Complaint | None) -> SendError:
+    field, words = (complaint.field, complaint.words) if complaint else ("", "")
     fault = fault_of_answer(response.status_code, field)
     detail = (f"{field}: {words}" if field else words) or f"HTTP {response.status_code}: {response.text[:200]}"
     return fault.error(detail, code=f"http_{response.status_code}", retry_after=retry_after(response))

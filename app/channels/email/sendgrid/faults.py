@@ -3,14 +3,18 @@
 https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from app.channels import faults
 from app.channels.faults import ACCOUNT, BAD_ADDRESS, PERMANENT, TRANSIENT, Fault, FaultKind
-from app.channels.webhooks import text
+from app.channels.webhooks import mapping, text
 from app.domain.status import SuppressionReason
 
+PERSONALIZATION = re.compile(r"personalizations\.([0-9]{1,4})(?![0-9])")
+RECIPIENT = re.compile(r"personalizations\.[0-9]{1,4}\.to(?![a-z])")
 BOUNCED = Fault(kind=FaultKind.PERMANENT, suppress=SuppressionReason.BOUNCE)
 
 # `dropped`: refused before sending, mostly because of SendGrid's own suppression lists
@@ -27,9 +31,30 @@ DROPPED: dict[str, Fault] = {
 NOT_THE_ADDRESS = frozenset({"content", "reputation", "frequency or volume too high", "technical", "technical failure"})
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One of the errors of a refused request; `index` is the personalization's that it names."""
+
+    field: str
+    words: str
+    index: int | None
+
+
+def complaints_of(answer: Any) -> list[Complaint]:
+    """What a refused request's body says; whatever its shape."""
+    errors = mapping(answer).get("errors")
+    found = [mapping(error) for error in errors] if isinstance(errors, list) else []
+    return [_complaint(text(error.get("field")), text(error.get("message"))) for error in found]
+
+
+def _complaint(field: str, words: str) -> Complaint:
+    named = PERSONALIZATION.match(field)
+    return Complaint(field, words, int(named[1]) if named else None)
+
+
 def fault_of_answer(status: int, field: str) -> Fault:
     """The meaning of a refused request; `field` is the one SendGrid complains about. A 5xx may have been accepted."""
-    if status == 400 and field.startswith("personalizations.0.to"):
+    if status == 400 and RECIPIENT.match(field):
         return BAD_ADDRESS
     if status == 400 and (field == "from" or field.startswith("from.")):
         return ACCOUNT
