@@ -57,6 +57,15 @@ def check_mail(mail: dict[str, Any]) -> None:
     _check_attachments(mail.get("attachments"))
 
 
+def check_batched(mail: Any) -> None:
+    """One of a batch. Raises Refusal."""
+    if not isinstance(mail, dict):
+        raise refuse(422, "invalid_parameter", "Each e-mail must be an object.")
+    check_mail(mail)
+    if mail.get("attachments") is not None:
+        raise refuse(422, "invalid_parameter", "The `attachments` field is not supported in a batch.")
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
