@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query
+from fastapi.responses import JSONResponse
 
 from app.repositories import templates as rows
 from app.routes.deps import CreatedIdDep, PagingDep, ResourcesDep, SessionsDep, TenantDep
@@ -11,6 +12,7 @@ from app.routes.endpoint import Endpoint
 from app.routes.problems import COMMON, CREATING, WITH_BODY, documented
 from app.schemas.approvals import REFRESHED_EXAMPLE, TemplatesRefreshed
 from app.schemas.base import Page
+from app.schemas.core_schema import CORE_SCHEMA
 from app.schemas.examples import answer, listed
 from app.schemas.templates import (
     CREATE_EXAMPLE,
@@ -23,6 +25,13 @@ from app.schemas.templates import (
     TemplateRead,
 )
 from app.services import approval_reports, templates
+
+SCHEMA_EXAMPLE = {key: CORE_SCHEMA[key] for key in ("$schema", "$id", "title", "required")}
+
+
+class SchemaResponse(JSONResponse):
+    media_type = "application/schema+json"
+
 
 router = APIRouter(prefix="/v1/templates", tags=["Templates"], route_class=Endpoint)
 
@@ -39,6 +48,13 @@ async def create_template(
     async with db.begin(tenant.id) as session:
         made = await templates.create(session, tenant.id, wanted, id=id)
         return (await approval_reports.show(session, tenant.id, [made]))[0]
+
+
+@router.get("/schema", response_class=SchemaResponse, responses={**COMMON, **answer(200, SCHEMA_EXAMPLE)})
+async def get_core_schema(tenant: TenantDep) -> SchemaResponse:
+    """The JSON Schema (2020-12) of `core_schema`, for editors and tests. It describes the shape; Liquid and MJML are
+    checked when a template is created."""
+    return SchemaResponse(CORE_SCHEMA)
 
 
 @router.post("/refresh", responses={**COMMON, **documented(502), **answer(200, REFRESHED_EXAMPLE)})

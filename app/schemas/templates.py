@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
 
 from app.domain.status import Channel
 from app.models import TemplateChannel
 from app.schemas.approvals import APPROVAL_EXAMPLE, Approval
 from app.schemas.base import Body, FieldProblem, Reply
+from app.schemas.core_schema import CORE_SCHEMA, inlined
 
 TemplateName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=r"^[\w][\w .\-]*$")
@@ -23,7 +24,9 @@ class TemplateCreate(Body):
     channel: TemplateChannel = Field(TemplateChannel.ANY, description="What it was written for; `any` serves them all.")
     lang: Lang = Field("en", description="Language of the default blocks; others go into `core_schema.i18n`.")
     category: Category = "marketing"
-    core_schema: dict[str, Any] = Field(description="Only `blocks.body` is required.")
+    core_schema: Annotated[dict[str, Any], WithJsonSchema(inlined(CORE_SCHEMA))] = Field(
+        description="Only `blocks.body` is required. `GET /v1/templates/schema` has this as JSON Schema."
+    )
     is_active: bool = True
 
 
@@ -53,12 +56,39 @@ class PreviewContact(Body):
     attributes: dict[str, Any] = {}
 
 
+SAMPLE_CONTACT = PreviewContact(
+    first_name="Ana",
+    last_name="Silva",
+    phone="+351912345678",
+    email="ana@example.com",
+    timezone="Europe/Lisbon",
+    country="PT",
+    tags=["sample"],
+)
+
+
 class TemplatePreview(Body):
     channel: Channel | None = Field(None, description="Only this channel; absent shows every one.")
     lang: Lang | None = Field(None, description="Absent takes the contact's.")
     contact_id: UUID | None = Field(None, description="Show it as for this contact.")
-    contact: PreviewContact | None = Field(None, description="Or as for a contact made up here.")
+    contact: PreviewContact | None = Field(
+        None, description="Or as for a contact made up here; without either there is a sample."
+    )
     variables: dict[str, Any] = {}
+
+
+class ForcedBy(Reply):
+    character: str
+    code: str
+    name: str
+    count: int
+
+
+class Segments(Reply):
+    encoding: str = Field(description="`gsm7` (160 to an SMS, 153 to each of several) or `ucs2` (70, and 67).")
+    units: int = Field(description="Septets of GSM-7, or code units of UCS-2: an emoji takes two or more.")
+    segments: int = Field(description="What is sent and paid for.")
+    forced_by: list[ForcedBy] = Field([], description="The characters for which the text is sent in UCS-2.")
 
 
 class RenderedChannel(Reply):
@@ -66,13 +96,14 @@ class RenderedChannel(Reply):
     template_name: str = Field(description="The approved WhatsApp template, or empty.")
     lang: str
     content: dict[str, Any]
-    segments: dict[str, Any] | None = Field(None, description="SMS only: encoding, units and segments.")
+    segments: Segments | None = Field(None, description="SMS only.")
 
 
 class ChannelPreview(Reply):
     """Either what would be sent, or what stands in the way."""
 
     rendered: RenderedChannel | None = None
+    warnings: list[str] = Field([], description="It can be sent, and still there is something to know.")
     problems: list[FieldProblem] = []
 
 
@@ -115,8 +146,20 @@ PREVIEW_READ_EXAMPLE = {
                 "template_name": "",
                 "lang": "pt",
                 "content": {"body": "Olá Ana, o seu código é ANA10. https://shop.example.com"},
-                "segments": {"encoding": "UCS-2", "units": 55, "segments": 1},
+                "segments": {
+                    "encoding": "ucs2",
+                    "units": 55,
+                    "segments": 1,
+                    "forced_by": [
+                        {"character": "á", "code": "U+00E1", "name": "latin small letter a with acute", "count": 1},
+                        {"character": "ó", "code": "U+00F3", "name": "latin small letter o with acute", "count": 1},
+                    ],
+                },
             },
+            "warnings": [
+                "Not in GSM-7: á ó. A part of the SMS therefore holds 70 characters rather than 160; "
+                "sms.transliterate writes them in other letters."
+            ],
             "problems": [],
         }
     }

@@ -5,17 +5,20 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.sms import segments
+from app.channels.base import Feature
+from app.channels.registry import adapter_class
 from app.domain.status import Channel
 from app.domain.template import CompiledTemplate, compile_template
+from app.domain.template.preview import segments_shown, warnings
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Contact, Template, Tenant
-from app.repositories import contacts, templates
+from app.repositories import channel_settings, contacts, templates
 from app.schemas.base import FieldProblem
 from app.schemas.templates import (
+    SAMPLE_CONTACT,
     ChannelPreview,
-    PreviewContact,
     RenderedChannel,
+    Segments,
     TemplateCreate,
     TemplatePreview,
     TemplatePreviewRead,
@@ -66,8 +69,13 @@ async def preview(
     missing = compiled.problems(wanted.variables)
     languages = (wanted.lang or str(person["lang"]), tenant.default_lang)
     channels = [wanted.channel] if wanted.channel else list(Channel)
+    if missing:
+        return TemplatePreviewRead(
+            channels={channel: ChannelPreview(problems=_problems(missing)) for channel in channels}
+        )
+    media = await _sms_takes_media(session, tenant.id)
     return TemplatePreviewRead(
-        channels={channel: _show(compiled, channel, languages, context, missing) for channel in channels}
+        channels={channel: _show(compiled, channel, languages, context, media) for channel in channels}
     )
 
 
@@ -88,7 +96,7 @@ def contact_context(contact: Contact) -> dict[str, Any]:
 
 async def _person(session: AsyncSession, tenant_id: UUID, wanted: TemplatePreview) -> dict[str, Any]:
     if wanted.contact_id is None:
-        return (wanted.contact or PreviewContact()).model_dump()
+        return (wanted.contact or SAMPLE_CONTACT).model_dump()
     if wanted.contact is not None:
         raise InvalidInput.at("/contact", "Give contact_id or contact, not both.")
     contact = await contacts.get(session, tenant_id, wanted.contact_id)
@@ -97,17 +105,18 @@ async def _person(session: AsyncSession, tenant_id: UUID, wanted: TemplatePrevie
     return contact_context(contact)
 
 
+async def _sms_takes_media(session: AsyncSession, tenant_id: UUID) -> bool:
+    """As the tenant's provider does; without one, as any that can."""
+    id = await channel_settings.sending(session, tenant_id, Channel.SMS)
+    setting = await channel_settings.get(session, tenant_id, id) if id else None
+    return setting is None or Feature.MEDIA in adapter_class(Channel.SMS, setting.provider).features
+
+
 def _show(
-    compiled: CompiledTemplate,
-    channel: Channel,
-    languages: tuple[str, ...],
-    context: dict[str, Any],
-    missing: list[FieldError],
+    compiled: CompiledTemplate, channel: Channel, languages: tuple[str, ...], context: dict[str, Any], media: bool
 ) -> ChannelPreview:
-    if missing:
-        return ChannelPreview(problems=_problems(missing))
     try:
-        rendered = compiled.render(channel, languages, context)
+        rendered = compiled.render(channel, languages, context, media=media)
     except InvalidInput as error:
         return ChannelPreview(problems=_problems(error.errors))
     shown = RenderedChannel(
@@ -117,9 +126,8 @@ def _show(
         content=rendered.content,
     )
     if channel is Channel.SMS:
-        count = segments(str(rendered.content["body"]))
-        shown.segments = {"encoding": count.encoding.value, "units": count.units, "segments": count.segments}
-    return ChannelPreview(rendered=shown)
+        shown.segments = Segments.model_validate(segments_shown(str(rendered.content["body"])))
+    return ChannelPreview(rendered=shown, warnings=warnings(compiled, channel, languages, rendered, media=media))
 
 
 def _problems(errors: list[FieldError]) -> list[FieldProblem]:

@@ -1,5 +1,7 @@
+import json
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from tests.routes.conftest import CORE_SCHEMA, Api, make_contact, make_template, pointers
@@ -55,6 +57,69 @@ class TestPreview:
         unknown = await api.post(path, json={"contact_id": "0199a1b0-0000-7000-8000-000000000001"})
         assert (unknown.status_code, pointers(unknown)) == (422, ["/contact_id"])
 
+    async def test_without_a_contact_there_is_a_sample(self, api: Api) -> None:
+        template = await make_template(api)
+        shown = await api.post(f"/v1/templates/{template['id']}/preview", json={"variables": {"code": "1"}})
+        assert shown.json()["channels"]["sms"]["rendered"]["content"]["body"] == "Hi Ana, 1"
+
+    async def test_segments_name_the_characters_that_make_them_more(self, api: Api) -> None:
+        template = await make_template(api, core_schema={"blocks": {"body": "Olá! Até já 🎉 " + "ã" * 70}})
+        shown = await api.post(f"/v1/templates/{template['id']}/preview", json={"channel": "sms"})
+        sms = shown.json()["channels"]["sms"]
+        assert sms["rendered"]["segments"] == {
+            "encoding": "ucs2",
+            "units": 85,
+            "segments": 2,
+            "forced_by": [
+                {"character": "á", "code": "U+00E1", "name": "latin small letter a with acute", "count": 2},
+                {"character": "🎉", "code": "U+1F389", "name": "party popper", "count": 1},
+                {"character": "ã", "code": "U+00E3", "name": "latin small letter a with tilde", "count": 70},
+            ],
+        }
+        assert [warning.partition(":")[0] for warning in sms["warnings"]] == [
+            "Not in GSM-7",
+            "The SMS is sent, and paid for, as 2 messages.",
+        ]
+
+    async def test_the_language_of_the_tenant_comes_before_that_of_the_template(self, api: Api) -> None:
+        core = {"blocks": {"body": "Bom dia"}, "i18n": {"en": {"body": "Good morning"}}}
+        template = await make_template(api, lang="pt", core_schema=core)
+        path = f"/v1/templates/{template['id']}/preview"
+        shown = await api.post(path, json={"channel": "sms", "contact": {"lang": "fr"}})
+        assert shown.json()["channels"]["sms"]["rendered"]["content"]["body"] == "Good morning"
+
+    async def test_a_provider_of_sms_without_media_gets_the_address(self, api: Api) -> None:
+        core = {"blocks": {"body": "Look", "media": {"type": "image", "url": "https://x.example/a.png"}}}
+        path = f"/v1/templates/{(await make_template(api, core_schema=core))['id']}/preview"
+        attached = (await api.post(path, json={"channel": "sms"})).json()["channels"]["sms"]["rendered"]
+        assert (attached["type"], attached["content"]["media_urls"]) == ("media", ["https://x.example/a.png"])
+        setting = {
+            "channel": "sms",
+            "provider": "messagebird",
+            "name": "bird",
+            "credentials": {"access_key": "k" * 25, "originator": "+31612345678", "signing_key": "s" * 32},
+        }
+        made = await api.post("/v1/onboarding/channel-settings", json=setting)
+        assert made.status_code == 201, made.text
+        linked = (await api.post(path, json={"channel": "sms"})).json()["channels"]["sms"]
+        assert linked["rendered"]["content"] == {"body": "Look\nhttps://x.example/a.png"}
+        assert linked["warnings"] == ["The provider of SMS takes no media: its address is in the text."]
+
     async def test_an_unknown_template_is_not_found(self, api: Api) -> None:
         answer = await api.post("/v1/templates/0199a1b0-0000-7000-8000-000000000001/preview", json={})
         assert answer.status_code == 404
+
+
+class TestSchema:
+    async def test_it_is_served_as_json_schema(self, api: Api) -> None:
+        answer = await api.get("/v1/templates/schema")
+        assert answer.headers["content-type"] == "application/schema+json"
+        assert jsonschema_rs.Draft202012Validator(answer.json()).is_valid(CORE_SCHEMA)
+
+    async def test_the_openapi_document_has_it_without_references(self, api: Api) -> None:
+        document = (await api.get("/openapi.json")).json()
+        core = document["components"]["schemas"]["TemplateCreate"]["properties"]["core_schema"]
+        assert "$ref" not in json.dumps(core)
+        schema = jsonschema_rs.Draft202012Validator(core)
+        assert schema.is_valid(CORE_SCHEMA)
+        assert not schema.is_valid({"blocks": {"body": "x", "buttons": [{"text": "no address"}]}})

@@ -63,7 +63,7 @@ class CompiledTemplate:
         if self._defaults:
             absent = {name: value for name, value in self._defaults.items() if is_absent(context.get(name))}
             values = {**context, **absent}
-        content = self._content(languages)
+        content = self.content(languages)
         kind, name = MessageType.TEXT, ""
         if channel is Channel.EMAIL:
             payload = render_email(content, values)
@@ -90,13 +90,13 @@ class CompiledTemplate:
 
     def whatsapp_template(self, languages: tuple[str, ...]) -> tuple[str, str] | None:
         """Name and language of the approved template that is sent to a reader of these languages."""
-        template = self._content(languages).whatsapp
+        template = self.content(languages).whatsapp
         return (template.name, template.language) if template is not None else None
 
     def has_whatsapp_template(self, languages: tuple[str, ...]) -> bool:
-        return self._content(languages).whatsapp is not None
+        return self.content(languages).whatsapp is not None
 
-    def _content(self, languages: tuple[str, ...]) -> Content:
+    def content(self, languages: tuple[str, ...]) -> Content:
         """For each language in turn `pt_PT`, then `pt`; in the end the default blocks. Who reads the default blocks'
         language gets them, in whatever region."""
         for lang in languages:

@@ -1,5 +1,6 @@
 """The variables that a template declares, and the values that a campaign or a send brings for them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -9,6 +10,7 @@ from app.domain.pointers import child
 from app.errors import FieldError, InvalidInput
 
 TYPES = ("string", "number", "boolean", "date")
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?", re.ASCII)
 A_VALUE = {"string": "text", "number": "a number", "boolean": "true or false", "date": "an ISO date (2026-03-31)"}
 
 
@@ -69,6 +71,8 @@ def problems(declared: Sequence[Variable], values: Mapping[str, Any]) -> list[Fi
 
 
 def _is_iso(text: str) -> bool:
+    if not ISO.fullmatch(text):
+        return False
     try:
         datetime.fromisoformat(text)
     except ValueError:
