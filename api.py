@@ -16,6 +16,7 @@ from app.routes import (
     contacts,
     conversions,
     docs,
+    exports,
     health,
     imports,
     links,
@@ -41,6 +42,7 @@ ROUTES = (
     channel_settings,
     templates,
     imports,  # before contacts, whose /{contact_id} would take /imports
+    exports,  # likewise
     contacts,
     segments,
     campaigns,

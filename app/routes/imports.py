@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.db import Sessions
+from app.domain.csv_text import cell
 from app.models import ImportStatus, RowVerdict
 from app.repositories import imports as rows
 from app.routes import idempotency
@@ -47,7 +48,6 @@ router = APIRouter(prefix="/v1/contacts", tags=["Imports"])
 
 REJECTED_SHOWN = 20
 VERDICTS_AT_ONCE = 4_000  # a batch of an import, whose verdicts are kept together
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FILE = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -156,15 +156,10 @@ async def _verdict_lines(db: Sessions, tenant_id: UUID, import_id: UUID, only: R
         async with db.begin(tenant_id) as session:
             page = await rows.verdicts(session, tenant_id, import_id, after=after, limit=VERDICTS_AT_ONCE, only=only)
         for one in page:
-            lines.writerow((one.number, one.verdict, one.contact_id or "", _cell(one.field), _cell(one.reason)))
+            lines.writerow((one.number, one.verdict, one.contact_id or "", cell(one.field), cell(one.reason)))
         yield text.getvalue()
         if len(page) < VERDICTS_AT_ONCE:
             return
         after = page[-1].number
         text.seek(0)
         text.truncate()
-
-
-def _cell(text: str) -> str:
-    """Column names and quoted values come from the file; a spreadsheet must not run them as formulas."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -15,6 +15,7 @@ from app.domain.contact_file.columns import KNOWN, Columns, columns
 from app.domain.contact_file.consent_fold import CHANNELS, NO_ANSWERS, Answers
 from app.domain.contact_file.json_fields import json_fields
 from app.domain.contact_file.types import LONGEST_CELL, BadCell, FileShape, RawRow
+from app.domain.csv_text import uncell
 from app.domain.emails import normalize_email
 from app.domain.phone import normalize_phone, phone_country
 from app.domain.zones import normalize_timezone
@@ -103,6 +104,8 @@ class RowParser:
         line = "".join(texts)
         if len(line) > LONGEST_CELL or "\0" in line:
             self._check(texts)
+        if "'" in line:
+            texts = list(map(uncell, texts))
         texts.append("")
         return self._pick(texts), {name: text for index, name in self._columns.attributes if (text := texts[index])}
 

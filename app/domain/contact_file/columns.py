@@ -20,6 +20,7 @@ KNOWN = (
     "consent_sms",
     "consent_source",
 )
+EXPORT_ONLY = "relay_"  # columns of an export that no import reads
 LONGEST_COLUMN_NAME = 100
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _BY_LETTERS = {name.replace("_", ""): name for name in KNOWN}
@@ -46,7 +47,9 @@ def columns(header: tuple[str, ...]) -> Columns:
     return Columns(
         width=len(header),
         known=tuple((index, name) for index, name in names if name in KNOWN),
-        attributes=tuple((index, name) for index, name in names if name not in KNOWN),
+        attributes=tuple(
+            (index, name) for index, name in names if name not in KNOWN and not name.startswith(EXPORT_ONLY)
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.contact_file.columns import KNOWN, LONGEST_COLUMN_NAME, field_name
+from app.domain.contact_file.columns import EXPORT_ONLY, KNOWN, LONGEST_COLUMN_NAME, field_name
 from app.domain.contact_file.types import LONGEST_CELL, MOST_COLUMNS, BadCell
 
 _KNOWN = frozenset(KNOWN)
@@ -18,7 +18,7 @@ def json_fields(values: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]
     attributes: dict[str, Any] = {}
     for key, value in values.items():
         name = field_name(key)
-        if value is None or value == "":
+        if value is None or value == "" or name.startswith(EXPORT_ONLY):
             continue
         _check_value(name, value)
         if name not in _KNOWN:

@@ -84,6 +84,7 @@ async def _opt_out(
             source=event.provider,
             reason=reason,
             address=address,
+            meta=_words(event),
         )
     if not contacts and address:
         await consent_rows.suppress(session, tenant_id, event.channel, address, reason=reason, source=event.provider)
@@ -110,9 +111,23 @@ async def _opt_in(
     session: AsyncSession, tenant_id: UUID, event: StoredEvent, contacts: Sequence[UUID], address: str
 ) -> None:
     for contact_id in contacts:
-        await consents.record_opt_in(session, tenant_id, contact_id, event.channel, at=event.at, source=event.provider)
+        await consents.record_opt_in(
+            session,
+            tenant_id,
+            contact_id,
+            event.channel,
+            at=event.at,
+            source=event.provider,
+            meta=_words(event),
+        )
     if not contacts and address:
         await consent_rows.lift(session, event.channel, address, at=event.at)
+
+
+def _words(event: StoredEvent) -> dict[str, str]:
+    """What the person wrote or the provider said, and the report it came in: the proof of a consent."""
+    told = {"text": event.text("text")[:1_000], "address": event.text("address"), "report": event.kind.value}
+    return {name: value for name, value in {**told, "webhook_event_id": str(event.id)}.items() if value}
 
 
 async def _stop_all(
