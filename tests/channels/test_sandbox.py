@@ -300,6 +300,13 @@ class TestMailgun:
         assert {isinstance(one, Receipt) and one.provider_message_id for one in receipts} == shared
         assert (await adapter.look_up(mails[1], since)).provider_message_id == shared.pop()
 
+    async def test_a_thousand_share_a_request(self, sandbox: Sandbox) -> None:
+        mails = [replace(MAIL, reference=uuid4(), to=f"p{place}@example.com") for place in range(1_000)]
+        receipts = await (await sandbox.adapter("mailgun")).send_batch(mails)
+        assert len({isinstance(one, Receipt) and one.provider_message_id for one in receipts}) == 1
+        accepted = (await sandbox.control("GET", "/stats"))["accepted"]
+        assert {entry["reference"] for entry in accepted} == {str(mail.reference) for mail in mails}
+
     async def test_bounce_suppresses_the_address_and_a_refusal_for_now_does_not(self, sandbox: Sandbox) -> None:
         adapter = await sandbox.adapter("mailgun")
         for fate, suppress, retryable in (("blocked", "", True), ("bounce", "bounce", False)):
