@@ -49,8 +49,8 @@ _COUNT = text(
         FROM link, sent
     ), proof AS (
         INSERT INTO webhook_events (id, tenant_id, settings_id, channel, provider, kind, event_json, occurred_at)
-        SELECT :proof_id, :tenant_id, sent.settings_id, sent.channel, sent.provider, 'clicked',
-               jsonb_build_object('reference', sent.id, 'data', jsonb_build_object('url', link.url)), now()
+        SELECT :proof_id, :tenant_id, sent.settings_id, sent.channel, sent.provider, 'delivered',
+               jsonb_build_object('reference', sent.id, 'data', jsonb_build_object('clicked', link.url)), now()
         FROM link, sent
         WHERE sent.settings_id IS NOT NULL AND sent.status NOT IN ('delivered', 'read')
         ON CONFLICT (id) DO NOTHING

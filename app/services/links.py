@@ -41,7 +41,7 @@ async def count_click(session: AsyncSession, link: KnownLink, user_agent: str) -
     return await short_links.count_click(
         session,
         link,
-        proof_id=uuid5(link.id, "clicked"),
+        proof_id=uuid5(link.id, "delivered"),
         user_agent=user_agent[:MOST_AGENT],
         quiet=TOO_FAST,
         pause=SAME_CLICK,
