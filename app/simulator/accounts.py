@@ -77,6 +77,7 @@ class Account:
     provider: str
     credentials: dict[str, str]
     webhook_url: str = ""  # all events, of Twilio inbound messages; empty: nothing is posted
+    inbound_url: str = ""  # of SendGrid: where mail that people write is posted
     messages_per_second: float | None = None
     templates: str | list[dict[str, Any]] = field(default_factory=list)  # "*" accepts every template
     verified_senders: list[str] = field(default_factory=list)  # e-mail: further addresses (SendGrid) or whole domains
@@ -93,6 +94,7 @@ class Account:
             "provider": self.provider,
             "credentials": self.credentials,
             "webhook_url": self.webhook_url,
+            "inbound_url": self.inbound_url,
             "messages_per_second": self.messages_per_second,
             "templates": self.templates,
             "verified_senders": self.verified_senders,

@@ -172,8 +172,8 @@ class Shop(Shape):
 
 class Inbound(Shape):
     """A person writes now. WhatsApp: text, button, interactive or a whole `message` object. SMS: text.
-    E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Mailgun also
-    text, an e-mail to us; with Resend text is its subject, and unsubscribe is nothing it hears of."""
+    E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Mailgun
+    and SendGrid also text, an e-mail to us; with Resend text is its subject, and unsubscribe is nothing it hears of."""
 
     provider: Provider
     sender: str = Field(alias="from", min_length=3)
@@ -186,10 +186,7 @@ class Inbound(Shape):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.provider == "sendgrid":
-            if self.event is None:
-                raise ValueError("an e-mail person needs `event`")
-        elif self.provider == "mailgun":
+        if self.provider in ("mailgun", "sendgrid"):
             if self.event is None and self.text is None:
                 raise ValueError("an e-mail person needs `text` or `event`")
         elif self.provider == "resend":
@@ -207,6 +204,7 @@ class AccountBody(Shape):
     provider: Provider
     credentials: dict[str, str] = {}
     webhook_url: str | None = Field(None, pattern="^(https?://.*)?$")
+    inbound_url: str | None = Field(None, pattern="^(https?://.*)?$", description="of SendGrid: its Inbound Parse")
     handshake: bool = Field(True, description="false saves a WhatsApp webhook URL without asking it first")
     messages_per_second: float | None = Field(None, gt=0)
     templates: Literal["*"] | list[dict[str, Any]] | None = None

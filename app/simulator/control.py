@@ -20,6 +20,7 @@ from app.simulator.messagebird import events as messagebird_events
 from app.simulator.people import normal_address
 from app.simulator.resend import events as resend_events
 from app.simulator.sandbox import PROVIDERS, Sandbox
+from app.simulator.sendgrid import inbound as sendgrid_inbound
 from app.simulator.sendgrid.events import email_event
 from app.simulator.serve import SANDBOX
 from app.simulator.twilio import events as twilio_events
@@ -119,6 +120,8 @@ async def put_account(request: web.Request) -> web.Response:
                 webhook |= {"verified": False, "detail": f"not saved: {problem}"}
         if webhook["verified"]:
             account.webhook_url = wanted.webhook_url
+    if wanted.inbound_url is not None:
+        account.inbound_url = wanted.inbound_url
     try:
         sandbox.accounts.put(account)
     except ValueError as error:
@@ -214,6 +217,9 @@ async def post_inbound(request: web.Request) -> web.Response:
         identity = event.payload["id"]
     elif said.provider == MAILGUN and said.text is not None:
         event = mailgun_events.inbound(account, address, said.text, person.facts if person else None, now)
+        identity = event.token
+    elif said.provider == SENDGRID and said.text is not None:
+        event = sendgrid_inbound.inbound(account, address, said.text, person.facts if person else None, now)
         identity = event.token
     elif said.provider == RESEND and said.text is not None:
         event = resend_events.inbound(account, address, said.text, now)

@@ -18,10 +18,12 @@ from yarl import URL
 from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP
 from app.simulator.behaviour import Behaviour
 
+SENDGRID_INBOUND = "sendgrid_inbound"  # its mail, one a post, apart from its reports
 # Seconds before each next attempt; the last one repeats. Multiplied by `retry_factor`.
 RETRY_DELAYS = {
     WHATSAPP: (1, 2, 4, 8, 15),
     SENDGRID: (1, 2, 4, 8, 15),
+    SENDGRID_INBOUND: (1, 2, 4, 8, 15),
     MAILGUN: (1, 2, 4, 8, 15),
     RESEND: (1, 2, 4, 8, 15),
     TWILIO: (2, 10, 30, 90, 180),  # five retries last through five minutes of outage
@@ -33,7 +35,7 @@ RETRY_DELAYS = {
 DAY = 86_400
 LIFETIMES = {
     WHATSAPP: 7 * DAY, SENDGRID: DAY, MAILGUN: DAY, RESEND: DAY, TWILIO: DAY, MESSAGEBIRD: DAY, "shop": 7 * DAY,
-    "one_click": DAY, "link": DAY,
+    "one_click": DAY, "link": DAY, SENDGRID_INBOUND: 3 * DAY,
 }  # fmt: skip
 MESSAGEBIRD_RETRIES = 10
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts

@@ -16,7 +16,7 @@ from loguru import logger
 
 from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
 from app.simulator.behaviour import SCRIPTS, Behaviour, Channel, Shop
-from app.simulator.dispatcher import Call, Dispatcher, Event
+from app.simulator.dispatcher import SENDGRID_INBOUND, Call, Dispatcher, Event
 from app.simulator.files import replace_file
 from app.simulator.ledger import Journal, Ledger
 from app.simulator.limits import Faults, Limits
@@ -28,6 +28,7 @@ from app.simulator.people import Act, People, Plan
 from app.simulator.resend import events as resend_events
 from app.simulator.resend.keys import Keys
 from app.simulator.sendgrid import events as sendgrid_events
+from app.simulator.sendgrid import inbound as sendgrid_inbound
 from app.simulator.twilio import events as twilio_events
 from app.simulator.twilio.store import MessageStore
 from app.simulator.whatsapp import events as whatsapp_events
@@ -37,6 +38,7 @@ PROVIDERS = (WHATSAPP, TWILIO, MESSAGEBIRD, SENDGRID, MAILGUN, RESEND)
 ENCODERS = {
     WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, MESSAGEBIRD: messagebird_events.encode,
     SENDGRID: sendgrid_events.encode, MAILGUN: mailgun_events.encode, RESEND: resend_events.encode,
+    SENDGRID_INBOUND: sendgrid_inbound.encode,
 }  # fmt: skip
 HEARD = {TWILIO: twilio_events.heard, MESSAGEBIRD: messagebird_events.heard}
 SHORT_LINK = re.compile(r"https?://[^\s/]+/r/[0-9A-Za-z]+")
@@ -257,7 +259,8 @@ class Sandbox:
             return Call(event.url, form, b"List-Unsubscribe=One-Click")
         if event.provider == "link":
             return Call(event.url, {"User-Agent": PHONE, "Accept": "text/html,*/*;q=0.8"}, b"", "GET")
-        account = self.accounts.get(event.provider, event.account)
+        provider = SENDGRID if event.provider == SENDGRID_INBOUND else event.provider
+        account = self.accounts.get(provider, event.account)
         if account is None:
             return None
         return ENCODERS[event.provider](account, batch)

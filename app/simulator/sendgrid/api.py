@@ -103,7 +103,6 @@ def _accept(sandbox: Sandbox, account: Account, mail: dict[str, Any], request_id
     """Count every recipient, then report on each. One request has one id; the recipients are numbered below it."""
     records: list[dict[str, Any]] = []
     told = []
-    link = _first_link(mail)
     for envelope in mail["personalizations"]:
         args = {**(mail.get("custom_args") or {}), **(envelope.get("custom_args") or {})}
         headers = {**(mail.get("headers") or {}), **(envelope.get("headers") or {})}
@@ -115,7 +114,7 @@ def _accept(sandbox: Sandbox, account: Account, mail: dict[str, Any], request_id
                 "args": args,
                 "categories": mail.get("categories") or [],
                 "one_click": _one_click(headers),
-                "link": link,
+                "link": _first_link(mail, envelope.get("substitutions") or {}),
             }
             plan = sandbox.plan("email", address)
             records.append(sandbox.accept(account, "email", address, reference, facts["id"], facts))
@@ -133,9 +132,13 @@ def _one_click(headers: dict[str, str]) -> str:
     return found[1] if found and offered else ""
 
 
-def _first_link(mail: dict[str, Any]) -> str:
+def _first_link(mail: dict[str, Any], substitutions: dict[str, str]) -> str:
+    """In the words that this person gets."""
     for part in mail.get("content") or []:
-        found = HREF.search(part["value"])
+        value = part["value"]
+        for tag, own in substitutions.items():
+            value = value.replace(tag, own)
+        found = HREF.search(value)
         if found:
             return found[1]
     return "https://www.example.org/"

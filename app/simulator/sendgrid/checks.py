@@ -12,6 +12,7 @@ RESERVED_HEADERS = frozenset(
      "subject", "reply-to", "cc", "bcc")
 )  # fmt: skip
 MAX_PERSONALIZATIONS = MAX_RECIPIENTS = 1_000
+MAX_SUBSTITUTIONS_BYTES = 10_000
 MAX_CUSTOM_ARGS_BYTES, MAX_CATEGORIES, MAX_CATEGORY, MAX_AHEAD = 10_000, 10, 255, 72 * 3_600
 BYPASSES = ("bypass_spam_management", "bypass_bounce_management", "bypass_unsubscribe_management")
 
@@ -69,6 +70,7 @@ def _check_personalizations(problems: Problems, mail: dict[str, Any]) -> None:
         problems.add("personalizations", f"There can be no more than {MAX_PERSONALIZATIONS} personalizations.")
         return
     recipients, subjects = 0, 0
+    people: set[str] = set()
     for index, envelope in enumerate(personalizations):
         path = f"personalizations.{index}"
         if not isinstance(envelope, dict):
@@ -78,7 +80,9 @@ def _check_personalizations(problems: Problems, mail: dict[str, Any]) -> None:
         subjects += bool(envelope.get("subject"))
         _check_headers(problems, f"{path}.headers", envelope.get("headers"))
         _check_custom_args(problems, f"{path}.custom_args", envelope.get("custom_args"))
+        _check_substitutions(problems, f"{path}.substitutions", envelope.get("substitutions"), mail)
         _check_send_at(problems, f"{path}.send_at", envelope.get("send_at"))
+        _check_for_repeats(problems, path, envelope, people)
     if recipients > MAX_RECIPIENTS:
         problems.add("personalizations", f"There can be no more than {MAX_RECIPIENTS} recipients in one request.")
     if not mail.get("template_id") and not _is_text(mail.get("subject")) and subjects < len(personalizations):
@@ -117,7 +121,37 @@ def _check_recipients(problems: Problems, path: str, envelope: dict[str, Any]) -
                 )
             else:
                 seen.add(str(email).lower())
+            if isinstance(person, dict) and set(str(person.get("name") or "")) & set(";,"):
+                problems.add(f"{path}.{name}.{index}.name", "The name may not contain semicolons or commas.")
     return number
+
+
+def _check_for_repeats(problems: Problems, path: str, envelope: dict[str, Any], people: set[str]) -> None:
+    """Everybody is in the whole array only once; the same in one personalization is told there."""
+    listed = envelope.get("to")
+    own = {
+        str(person["email"]).lower()
+        for person in (listed if isinstance(listed, list) else [])
+        if isinstance(person, dict) and is_address(person.get("email"))
+    }
+    for email in sorted(own & people):
+        problems.add(
+            path,
+            "Each unique email address in the personalizations array should only be included once. You have included "
+            f"[{email}] more than once.",
+        )
+    people |= own
+
+
+def _check_substitutions(problems: Problems, path: str, values: Any, mail: dict[str, Any]) -> None:
+    if values is None:
+        return
+    if str(mail.get("template_id") or "").startswith("d-"):
+        problems.add(path, "Substitutions may not be used with dynamic templating.")
+    elif not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        problems.add(path, "The substitutions values must be strings.")
+    elif sum(len(f"{tag}{value}".encode()) for tag, value in values.items()) > MAX_SUBSTITUTIONS_BYTES:
+        problems.add(path, f"The substitutions may not exceed {MAX_SUBSTITUTIONS_BYTES} bytes.")
 
 
 def _check_content(problems: Problems, mail: dict[str, Any]) -> None:
