@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import ids
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
+from app.channels.provider_templates import ListsTemplates
 from app.channels.registry import ADAPTERS
 from app.db import Sessions
 from app.domain.status import Channel
@@ -126,12 +127,16 @@ class WebhookIntake:
             route = await self._addressed(channel, settings_id)
             route.sender.adapter.verify(request)
             return [route]
+        named = _accounts(channel, request)
         signed = [
             route
-            for account in _accounts(channel, request)
+            for account in named
             for route in await self._directory.by_account(channel, account)
             if _is_signed(route, request)
         ]
+        if not signed and named:  # news of templates name the business account, and none of its senders
+            owners = [route for route in await self._directory.of_channel(channel) if _business(route) in named]
+            signed = [route for route in owners if _is_signed(route, request)]
         if not signed:
             raise InvalidSignature("No channel setting has this account and signature.")
         return signed
@@ -142,7 +147,8 @@ class WebhookIntake:
         """The event as rows: for its sender, or for each tenant's when the request addressed none."""
         account = _account(event)
         if not account:
-            return [_row(routes[0], event, event.kind)]
+            owners = _one_per_tenant(routes) if "business_account" in event.data else routes[:1]
+            return [_row(route, event, event.kind) for route in owners]
         owners = [route for route in routes if account in route.names]
         if not owners:
             owners = [
@@ -160,6 +166,18 @@ def _account(event: WebhookEvent) -> str:
     """Whose report it is; empty when it says nothing, or names the whole business account and no sender of it."""
     account = str(event.data.get("account", ""))
     return "" if account == event.data.get("business_account") else account
+
+
+def _one_per_tenant(routes: Sequence[Route]) -> list[Route]:
+    first: dict[UUID, Route] = {}
+    for route in routes:
+        first.setdefault(route.sender.tenant_id, route)
+    return list(first.values())
+
+
+def _business(route: Route) -> str | None:
+    adapter = route.sender.adapter
+    return adapter.business_account if isinstance(adapter, ListsTemplates) else None
 
 
 def _accounts(channel: Channel, request: WebhookRequest) -> list[str]:
