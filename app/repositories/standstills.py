@@ -35,6 +35,22 @@ _BLOCKED_SENDERS = text(
     """
 )
 
+_OPEN_SEQUENCES = text(
+    """
+    SELECT EXISTS (SELECT FROM campaign_recipients
+                   WHERE campaign_id = :campaign_id AND armed_at IS NOT NULL AND ended_at IS NULL)
+    """
+)
+# WhatsApp's codes for a template that is missing, against the rules, paused or disabled
+_FAILED_TEMPLATES = text(
+    """
+    SELECT template_name, payload_json ->> 'language' AS language, count(*) FROM messages
+    WHERE campaign_id = :campaign_id AND channel = 'whatsapp' AND status = 'failed'
+      AND template_name = ANY(:names) AND error_code IN ('132001', '132007', '132015', '132016')
+    GROUP BY 1, 2
+    """
+)
+
 
 async def held_recipients(session: AsyncSession, campaign_id: UUID) -> Sequence[Row[Any]]:
     """Recipients that wait, by the reason they wait for."""
@@ -49,3 +65,16 @@ async def waiting_messages(session: AsyncSession, campaign_id: UUID) -> Sequence
 async def blocked_senders(session: AsyncSession, tenant_id: UUID) -> Sequence[Row[Any]]:
     """Senders that pause because their provider said so."""
     return (await session.execute(_BLOCKED_SENDERS, {"tenant_id": tenant_id})).all()
+
+
+async def has_open_sequences(session: AsyncSession, campaign_id: UUID) -> bool:
+    """Whether follow-ups are armed that are not over."""
+    return bool((await session.execute(_OPEN_SEQUENCES, {"campaign_id": campaign_id})).scalar_one())
+
+
+async def failed_templates(
+    session: AsyncSession, campaign_id: UUID, names: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """How many messages failed because of their template, by its name and language."""
+    rows = await session.execute(_FAILED_TEMPLATES, {"campaign_id": campaign_id, "names": list(names)})
+    return {(name, language or ""): count for name, language, count in rows}

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.approval import Use, uses_of
+from app.domain.approval import APPROVED, Use, uses_of
 from app.domain.status import Channel
 from app.models import ProviderTemplate, Template
 from app.repositories import channel_settings, provider_templates
@@ -35,6 +36,16 @@ async def show(session: AsyncSession, tenant_id: UUID, found: Sequence[Template]
         )
         for template in found
     ]
+
+
+async def not_approved(
+    session: AsyncSession, tenant_id: UUID, core_schemas: Sequence[dict[str, Any]]
+) -> list[ProviderTemplate]:
+    """The WhatsApp templates of these core schemas that are known to be in another state than approved."""
+    keys = {use.key for schema in core_schemas for use in uses_of(schema)}
+    sender = await channel_settings.sending(session, tenant_id, Channel.WHATSAPP) if keys else None
+    known = await provider_templates.known(session, tenant_id, sender, keys) if sender else {}
+    return [known[key] for key in sorted(known) if known[key].status not in ("", APPROVED)]
 
 
 def refreshed(settings: Sequence[Refreshed]) -> TemplatesRefreshed:

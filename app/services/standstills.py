@@ -9,8 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import clock
 from app.domain.status import CampaignStatus, Purpose
 from app.models import Campaign
-from app.repositories import sender_troubles, standstills
+from app.repositories import campaigns, sender_troubles, standstills
 from app.schemas.campaigns import Waiting
+from app.services import approval_reports
+from app.services.approvals import describe
 
 NOTHING = "Nothing: it goes on by itself."
 SETTINGS = "/v1/onboarding/channel-settings"
@@ -30,7 +32,7 @@ async def of_campaign(session: AsyncSession, campaign: Campaign) -> list[Waiting
     now = await clock(session)
     held = {row.reason: row for row in await standstills.held_recipients(session, campaign.id)}
     found = [*_commands(campaign, held, now), *await _refused(session, campaign, held)]
-    found += await _blocked(session, campaign)
+    found += [*await _blocked(session, campaign), *await _unapproved(session, campaign)]
     found += [_held(row) for reason, row in held.items() if reason not in {"campaign_paused", "sender_refused"}]
     found += [
         _unknown(campaign, row) if row.status == "unknown" else _retried(row)
@@ -104,6 +106,30 @@ async def _blocked(session: AsyncSession, campaign: Campaign) -> list[Waiting]:
         )
         for row in await standstills.blocked_senders(session, campaign.tenant_id)
         if row.channel in channels
+    ]
+
+
+async def _unapproved(session: AsyncSession, campaign: Campaign) -> list[Waiting]:
+    """WhatsApp templates that are rejected, paused or gone since the launch, while they are still to be sent."""
+    launched = campaign.status is CampaignStatus.DONE
+    if launched and not await standstills.has_open_sequences(session, campaign.id):
+        return []
+    steps = await campaigns.steps(session, campaign.tenant_id, [campaign.id])
+    schemas = [step.core_schema_json for step in steps if step.position or not launched]
+    lost = await approval_reports.not_approved(session, campaign.tenant_id, schemas)
+    failed = await standstills.failed_templates(session, campaign.id, [row.name for row in lost]) if lost else {}
+    return [
+        Waiting(
+            reason="template_not_approved",
+            detail=f"The WhatsApp template {row.name!r} in {row.language} is {describe(row)}: messages with it fail, "
+            "and the next channel is tried.",
+            count=failed.get((row.name, row.language), 0),
+            since=row.heard_at,
+            until=None,
+            what_to_do="Mend it at the provider, and pause the campaign until it is approved.",
+            channel_setting_id=row.settings_id,
+        )
+        for row in lost
     ]
 
 
