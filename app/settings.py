@@ -6,6 +6,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     temporal_port: int = Field(7233, ge=1, le=65_535)
     temporal_ui_port: int = Field(8233, ge=1, le=65_535)
     simulator_port: int = Field(8900, ge=1, le=65_535)
+    simulator_smtp_port: int = Field(2525, ge=1, le=65_535)
     public_url: str = ""
 
     database_url: SecretStr | None = None
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     sendgrid_base_url: str = PROVIDER_BASE_URLS["sendgrid"]
     mailgun_base_url: str = PROVIDER_BASE_URLS["mailgun"]
     resend_base_url: str = PROVIDER_BASE_URLS["resend"]
+    smtp_base_url: str = ""  # every tenant names a server of its own
 
     send_concurrency: int = Field(100, ge=1, le=1_000)
     provider_timeout_seconds: float = Field(15, gt=0)
@@ -73,6 +76,16 @@ class Settings(BaseSettings):
     def _is_an_http_address(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("smtp_base_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: str) -> str:
+        if value:
+            address = urlsplit(value)
+            plain = not (address.path.strip("/") or address.query or address.username)
+            if address.scheme not in ("smtp", "smtps") or not address.hostname or not address.port or not plain:
+                raise ValueError("must be smtp://host:port, or smtps:// for TLS from the first byte")
         return value.rstrip("/")
 
     @field_validator("master_keys")
@@ -93,7 +106,8 @@ class Settings(BaseSettings):
     @property
     def moved_providers(self) -> frozenset[str]:
         """The providers whose API was moved off its real address; while a day is shortened only these may be used."""
-        return frozenset(name for name, real in PROVIDER_BASE_URLS.items() if self.base_url(name) != real)
+        real = {**PROVIDER_BASE_URLS, "smtp": ""}
+        return frozenset(name for name, address in real.items() if self.base_url(name) != address)
 
     @property
     def temporal_target(self) -> str:

@@ -4,6 +4,7 @@ from app.channels.base import Adapter
 from app.channels.email.mailgun import MailgunEmail
 from app.channels.email.resend import ResendEmail
 from app.channels.email.sendgrid import SendGridEmail
+from app.channels.email.smtp import SmtpEmail
 from app.channels.sms.messagebird import MessageBirdSms
 from app.channels.sms.twilio import TwilioSms
 from app.channels.whatsapp.cloud import WhatsAppCloud
@@ -17,6 +18,7 @@ ADAPTERS: dict[tuple[Channel, str], type[Adapter]] = {
     (Channel.EMAIL, "sendgrid"): SendGridEmail,
     (Channel.EMAIL, "mailgun"): MailgunEmail,
     (Channel.EMAIL, "resend"): ResendEmail,
+    (Channel.EMAIL, "smtp"): SmtpEmail,
 }
 PROVIDERS: dict[Channel, tuple[str, ...]] = {
     channel: tuple(provider for served, provider in ADAPTERS if served is channel) for channel in Channel

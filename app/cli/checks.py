@@ -98,6 +98,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
         wanted.append(("RELAY_TEMPORAL_PORT", "engine", HOST, settings.temporal_port))
         wanted.append(("RELAY_TEMPORAL_UI_PORT", "engine", HOST, settings.temporal_ui_port))
     wanted.append(("RELAY_SIMULATOR_PORT", "simulator", HOST, settings.simulator_port))
+    wanted.append(("RELAY_SIMULATOR_SMTP_PORT", "simulator", HOST, settings.simulator_smtp_port))
     for setting, part, host, port in wanted:
         if is_free(host, port):
             yield Finding(name=setting, ok=True, detail=f"{port} is free")

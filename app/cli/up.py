@@ -51,6 +51,7 @@ def addresses(settings: Settings, resolved: Settings, *, simulator: bool) -> lis
     found = [("API", api), ("API docs", f"{api}/docs"), ("Temporal UI", settings.temporal_ui_url)]
     if simulator:
         found.append(("Simulator", f"http://127.0.0.1:{settings.simulator_port}"))
+        found.append(("Its mail", f"smtp://127.0.0.1:{settings.simulator_smtp_port}"))
     found += [
         ("Temporal", resolved.temporal_target),
         ("Database", database),

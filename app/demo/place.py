@@ -16,10 +16,11 @@ from app.embedded.engine import HOST
 from app.embedded.parts import ANY_ADDRESS
 from app.embedded.ports import free_port, is_free
 from app.embedded.processes import end_leftovers
-from app.settings import PROVIDER_BASE_URLS, REAL_DAY_SECONDS, Settings, load_settings
+from app.embedded.sandbox import simulator_addresses
+from app.settings import REAL_DAY_SECONDS, Settings, load_settings
 
 PARTS = ("postgres", "engine", "simulator", "api", "worker-1")
-PORTS = ("api_port", "temporal_port", "temporal_ui_port", "simulator_port")
+PORTS = ("api_port", "temporal_port", "temporal_ui_port", "simulator_port", "simulator_smtp_port")
 # Not the user's business in a demo, so they are kept; all other settings are the demo's own.
 KEPT = ("api_host", "log_level", "log_json")
 # Requests at once of one page: the simulator shares two cores with everything else.
@@ -58,7 +59,7 @@ def prepare(data_dir: Path | None, day_seconds: int, say: Callable[[str], None])
     _empty(own)
     ports = _free_ports(given, say)
     _leave_surroundings(own.root)
-    simulator = f"http://{HOST}:{ports['simulator_port']}"
+    simulator = simulator_addresses(ports["simulator_port"], ports["simulator_smtp_port"])
     api_host = ANY_ADDRESS.get(given.api_host, given.api_host)
     values: dict[str, object] = {
         "data_dir": own.root,
@@ -68,7 +69,7 @@ def prepare(data_dir: Path | None, day_seconds: int, say: Callable[[str], None])
         "send_concurrency": SEND_CONCURRENCY,
         **ports,
         **{name: getattr(given, name) for name in KEPT},
-        **{f"{provider}_base_url": simulator for provider in PROVIDER_BASE_URLS},
+        **{f"{provider}_base_url": address for provider, address in simulator.items()},
     }
     settings = load_settings(sends=True, **values)
     return Place(settings=settings, report=outer.root / "demo-report.json")

@@ -40,7 +40,7 @@ def platform_parts(settings: Settings, *, workers: int, simulator: bool) -> list
     if settings.temporal_address is None:
         parts.append(engine_part(data, settings.temporal_port, settings.temporal_ui_port, settings.temporal_namespace))
     if simulator:
-        parts.append(_simulator(data, environment, settings.simulator_port))
+        parts.append(_simulator(data, environment, settings.simulator_port, settings.simulator_smtp_port))
     parts.append(_api(environment, settings))
     parts.extend(_worker(data, environment, settings, number) for number in range(1, workers + 1))
     return parts
@@ -59,16 +59,16 @@ def migrate(database_url: str) -> None:
         raise PlatformError(f"RELAY_DATABASE_URL: {error}") from error
 
 
-def _simulator(data: DataDir, environment: dict[str, str], port: int) -> Part:
+def _simulator(data: DataDir, environment: dict[str, str], port: int, smtp_port: int) -> Part:
     return Part(
         name="simulator",
         command=lambda: [
             *(sys.executable, "-m", "app.simulator", "--host", LOOPBACK),
-            *("--port", str(port), "--state-dir", str(data.simulator)),
+            *("--port", str(port), "--smtp-port", str(smtp_port), "--state-dir", str(data.simulator)),
         ],
         environment=environment,
         ready=lambda: is_healthy(LOOPBACK, port),
-        ports={"RELAY_SIMULATOR_PORT": (LOOPBACK, port)},
+        ports={"RELAY_SIMULATOR_PORT": (LOOPBACK, port), "RELAY_SIMULATOR_SMTP_PORT": (LOOPBACK, smtp_port)},
     )
 
 

@@ -14,12 +14,19 @@ class _Given(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RELAY_", env_file=".env", extra="allow")
 
     simulator_port: str = str(Settings.model_fields["simulator_port"].default)
+    simulator_smtp_port: str = str(Settings.model_fields["simulator_smtp_port"].default)
     whatsapp_cloud_base_url: str = ""
     twilio_base_url: str = ""
     messagebird_base_url: str = ""
     sendgrid_base_url: str = ""
     mailgun_base_url: str = ""
     resend_base_url: str = ""
+    smtp_base_url: str = ""
+
+
+def simulator_addresses(port: int | str, smtp_port: int | str) -> dict[str, str]:
+    """Where the simulator is, for each provider."""
+    return {**dict.fromkeys(PROVIDER_BASE_URLS, f"http://127.0.0.1:{port}"), "smtp": f"smtp://127.0.0.1:{smtp_port}"}
 
 
 def platform_settings(*, simulator: bool, data_dir: Path | None = None) -> Settings:
@@ -31,9 +38,9 @@ def platform_settings(*, simulator: bool, data_dir: Path | None = None) -> Setti
         os.environ["RELAY_DATA_DIR"] = str(data_dir.expanduser().resolve())
     if simulator:
         given = _Given()
-        for provider in PROVIDER_BASE_URLS:
+        for provider, address in simulator_addresses(given.simulator_port, given.simulator_smtp_port).items():
             if not getattr(given, f"{provider}_base_url"):
-                os.environ[f"RELAY_{provider.upper()}_BASE_URL"] = f"http://127.0.0.1:{given.simulator_port}"
+                os.environ[f"RELAY_{provider.upper()}_BASE_URL"] = address
     return require_sandbox(load_settings())
 
 
@@ -46,7 +53,7 @@ def child_environment(settings: Settings, *, simulator: bool) -> dict[str, str]:
             text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
             environment[f"RELAY_{name.upper()}"] = text
     if simulator:
-        for provider in PROVIDER_BASE_URLS:
+        for provider, address in simulator_addresses(settings.simulator_port, settings.simulator_smtp_port).items():
             if f"{provider}_base_url" not in settings.model_fields_set:
-                environment[f"RELAY_{provider.upper()}_BASE_URL"] = f"http://127.0.0.1:{settings.simulator_port}"
+                environment[f"RELAY_{provider.upper()}_BASE_URL"] = address
     return environment

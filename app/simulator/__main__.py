@@ -13,6 +13,7 @@ from app.simulator.server import run
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65_535)] = 8900,
+    smtp_port: Annotated[int, typer.Option(help="Port of its mail server; 0 takes a free one.", min=0, max=65_535)] = 0,
     state_dir: Annotated[
         Path | None,
         typer.Option(help="Where accounts, the ledger and webhooks to post are kept; default: memory only."),
@@ -23,9 +24,10 @@ def main(
     logger.remove()
     logger.add(sys.stderr, level=log_level.upper())
     try:
-        run(host, port, state_dir)
+        run(host, port, state_dir, smtp_port)
     except OSError as error:
-        typer.echo(f"simulator: cannot listen on {host}:{port}: {error.strerror or error}", err=True)
+        where = f"{host}:{port}" + (f", or for mail on {host}:{smtp_port}" if smtp_port else "")
+        typer.echo(f"simulator: cannot listen on {where}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None
 
 

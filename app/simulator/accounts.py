@@ -12,7 +12,7 @@ from app.simulator.signatures import resend_secret, sendgrid_public_key
 from app.simulator.whatsapp.templates import Template, read_templates
 
 WHATSAPP, TWILIO, SENDGRID, RESEND = "whatsapp_cloud", "twilio", "sendgrid", "resend"
-MESSAGEBIRD, MAILGUN = "messagebird", "mailgun"
+MESSAGEBIRD, MAILGUN, SMTP = "messagebird", "mailgun", "smtp"
 
 RESEND_API_KEY = "re_sandbox_key_not_for_production"
 SENDGRID_API_KEY = "SG.sandbox-key-id.sandbox-key-secret-not-for-production"
@@ -55,12 +55,23 @@ DEFAULT_CREDENTIALS: dict[str, dict[str, str]] = {
         "from_name": "Example Shop",
         "webhook_secret": resend_secret(RESEND_API_KEY),
     },
+    SMTP: {
+        "host": "127.0.0.1",
+        "port": "2525",  # becomes the one that is listened on
+        "security": "none",
+        "username": "sandbox",
+        "password": "sandbox-password-not-for-production",
+        "from_email": "hello@mail.example.org",
+        "from_name": "Example Shop",
+        "bounce_domain": "bounces.mail.example.org",
+        "inbound_secret": "sandbox-inbound-secret-not-for-production",
+    },
 }
 
 # The field that names an account, and what else it can't work without.
 IDENTITY = {
     WHATSAPP: "phone_number_id", TWILIO: "account_sid", MESSAGEBIRD: "access_key", SENDGRID: "api_key",
-    MAILGUN: "domain", RESEND: "api_key",
+    MAILGUN: "domain", RESEND: "api_key", SMTP: "username",
 }  # fmt: skip
 REQUIRED = {
     WHATSAPP: ("phone_number_id", "waba_id", "access_token", "app_secret", "verify_token"),
@@ -69,6 +80,7 @@ REQUIRED = {
     SENDGRID: ("api_key", "from_email"),
     MAILGUN: ("api_key", "domain", "from_email", "webhook_signing_key"),
     RESEND: ("api_key", "from_email"),
+    SMTP: ("username", "password", "from_email"),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 Channel = Literal["whatsapp", "sms", "email"]
-Provider = Literal["whatsapp_cloud", "twilio", "messagebird", "sendgrid", "mailgun", "resend"]
+Provider = Literal["whatsapp_cloud", "twilio", "messagebird", "sendgrid", "mailgun", "resend", "smtp"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Span = Annotated[tuple[float, float], Field(description="least and most")]
 
@@ -88,6 +88,9 @@ class Behaviour(Shape):
     mailgun_listed_after_seconds: float = Field(
         0, ge=0, description="how long Mailgun's list of events lags behind (in reality up to half an hour)"
     )
+    smtp_greylist_seconds: float | None = Field(
+        None, gt=0, description="how long the mail server puts off who writes to somebody for the first time"
+    )
     max_pending: int = Field(200_000, ge=1, description="webhooks kept for later; more are dropped and counted")
     whatsapp_fail_codes: list[int] = Field(default=[131026], min_length=1)
     sms_fail_codes: list[int] = Field(default=[30005, 30003], min_length=1)
@@ -144,6 +147,7 @@ class Fault(Shape):
 
     error: answers `status` (and `code`, where the provider has codes), after accepting when `after_accept`.
     hang: accepts, answers nothing for `seconds`, then drops the connection. reset: accepts, then drops the connection.
+    Over SMTP `status` is the reply's code, and what follows an acceptance is always the loss of its reply.
     throttle: answers 429 with Retry-After.
     """
 
@@ -173,7 +177,8 @@ class Shop(Shape):
 class Inbound(Shape):
     """A person writes now. WhatsApp: text, button, interactive or a whole `message` object. SMS: text.
     E-mail: `event` (unsubscribe, spamreport, open, click) about the last message to that address; with Mailgun
-    and SendGrid also text, an e-mail to us; with Resend text is its subject, and unsubscribe is nothing it hears of."""
+    and SendGrid also text, an e-mail to us; with Resend text is its subject, and unsubscribe is nothing it hears of;
+    with SMTP only text and spamreport, which come by mail."""
 
     provider: Provider
     sender: str = Field(alias="from", min_length=3)
@@ -189,6 +194,9 @@ class Inbound(Shape):
         if self.provider in ("mailgun", "sendgrid"):
             if self.event is None and self.text is None:
                 raise ValueError("an e-mail person needs `text` or `event`")
+        elif self.provider == "smtp":
+            if self.text is None and self.event != "spamreport":
+                raise ValueError("an e-mail person needs `text`, or the `event` spamreport")
         elif self.provider == "resend":
             if self.event == "unsubscribe" or (self.event is None and self.text is None):
                 raise ValueError("an e-mail person needs `text`, or `event` other than unsubscribe")

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
-from app.simulator.accounts import IDENTITY, MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account
+from app.simulator.accounts import IDENTITY, MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, SMTP, TWILIO, WHATSAPP, Account
 from app.simulator.behaviour import FAULTS, SCRIPTS, AccountBody, Behaviour, Channel, Inbound, Shop
 from app.simulator.dispatcher import Event
 from app.simulator.limits import Arrivals
@@ -23,6 +23,7 @@ from app.simulator.sandbox import PROVIDERS, Sandbox
 from app.simulator.sendgrid import inbound as sendgrid_inbound
 from app.simulator.sendgrid.events import email_event
 from app.simulator.serve import SANDBOX
+from app.simulator.smtp import events as smtp_events
 from app.simulator.twilio import events as twilio_events
 from app.simulator.whatsapp import events as whatsapp_events
 
@@ -31,7 +32,7 @@ RESEND_EVENTS = {"spamreport": "email.complained", "open": "email.opened", "clic
 MAILGUN_EVENTS = {"unsubscribe": "unsubscribed", "spamreport": "complained", "open": "opened", "click": "clicked"}
 CHANNELS: dict[str, Channel] = {
     WHATSAPP: "whatsapp", TWILIO: "sms", MESSAGEBIRD: "sms", SENDGRID: "email", MAILGUN: "email",
-    RESEND: "email",
+    RESEND: "email", SMTP: "email",
 }  # fmt: skip
 
 
@@ -224,8 +225,14 @@ async def post_inbound(request: web.Request) -> web.Response:
     elif said.provider == RESEND and said.text is not None:
         event = resend_events.inbound(account, address, said.text, now)
         identity = event.token
+    elif said.provider == SMTP and said.text is not None:
+        event = smtp_events.inbound(account, address, said.text, person.facts if person else None, now)
+        identity = event.token
     elif person is None or person.facts is None:
         return _invalid("from", f"nothing was sent to {address} yet")
+    elif said.provider == SMTP:
+        event = smtp_events.complaint(account, address, person.facts, now)
+        identity = event.token
     elif said.provider == MAILGUN:
         extra = mailgun_events.clicked(person.facts) if said.event == "click" else mailgun_events.SEEN
         event = mailgun_events.email_event(

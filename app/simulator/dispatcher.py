@@ -15,7 +15,7 @@ import aiohttp
 from loguru import logger
 from yarl import URL
 
-from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP
+from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, SMTP, TWILIO, WHATSAPP
 from app.simulator.behaviour import Behaviour
 
 SENDGRID_INBOUND = "sendgrid_inbound"  # its mail, one a post, apart from its reports
@@ -26,6 +26,7 @@ RETRY_DELAYS = {
     SENDGRID_INBOUND: (1, 2, 4, 8, 15),
     MAILGUN: (1, 2, 4, 8, 15),
     RESEND: (1, 2, 4, 8, 15),
+    SMTP: (1, 2, 4, 8, 15),
     TWILIO: (2, 10, 30, 90, 180),  # five retries last through five minutes of outage
     MESSAGEBIRD: (1, 2, 4, 8, 15, 30, 60),
     "shop": (0.5, 1, 2, 5),
@@ -34,8 +35,8 @@ RETRY_DELAYS = {
 }
 DAY = 86_400
 LIFETIMES = {
-    WHATSAPP: 7 * DAY, SENDGRID: DAY, MAILGUN: DAY, RESEND: DAY, TWILIO: DAY, MESSAGEBIRD: DAY, "shop": 7 * DAY,
-    "one_click": DAY, "link": DAY, SENDGRID_INBOUND: 3 * DAY,
+    WHATSAPP: 7 * DAY, SENDGRID: DAY, MAILGUN: DAY, RESEND: DAY, SMTP: DAY, TWILIO: DAY, MESSAGEBIRD: DAY,
+    "shop": 7 * DAY, "one_click": DAY, "link": DAY, SENDGRID_INBOUND: 3 * DAY,
 }  # fmt: skip
 MESSAGEBIRD_RETRIES = 10
 SENDGRID_BATCH = 1_000  # about the 768 KB at which SendGrid posts

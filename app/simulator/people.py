@@ -47,6 +47,7 @@ class Plan:
     read: bool = False
     click: bool = False
     acts: tuple[Act, ...] = ()
+    text: str = ""  # what the provider says of the fate, word for word
 
 
 def normal_address(address: str) -> str:
@@ -116,7 +117,8 @@ def _scripted(behaviour: Behaviour, channel: Channel, steps: list[Step], nth: in
     # A step tied to this message wins over one that holds for every message.
     fates = sorted((step for step in here if step.do in (*FATES, "deliver")), key=lambda step: step.after is None)
     if fates and fates[0].do != "deliver":
-        return Plan(fate=fates[0].do, code=fates[0].code or _fail_code(behaviour, channel, draws[1]))
+        code = fates[0].code or _fail_code(behaviour, channel, draws[1])
+        return Plan(fate=fates[0].do, code=code, text=fates[0].text or "")
     acts = tuple(_act(step.do, draws, step) for step in here if step.do in ACTIONS and (step.after or 1) == nth)
     did = {step.do for step in here}
     return Plan(read=bool(acts) or bool(did & {"read", "click"}), click="click" in did, acts=acts)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from loguru import logger
 
-from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP, Account, Accounts
+from app.simulator.accounts import MAILGUN, MESSAGEBIRD, RESEND, SENDGRID, SMTP, TWILIO, WHATSAPP, Account, Accounts
 from app.simulator.behaviour import SCRIPTS, Behaviour, Channel, Shop
 from app.simulator.dispatcher import SENDGRID_INBOUND, Call, Dispatcher, Event
 from app.simulator.files import replace_file
@@ -29,16 +29,18 @@ from app.simulator.resend import events as resend_events
 from app.simulator.resend.keys import Keys
 from app.simulator.sendgrid import events as sendgrid_events
 from app.simulator.sendgrid import inbound as sendgrid_inbound
+from app.simulator.smtp import events as smtp_events
 from app.simulator.twilio import events as twilio_events
 from app.simulator.twilio.store import MessageStore
 from app.simulator.whatsapp import events as whatsapp_events
 
 SNAPSHOT_SECONDS = 5.0
-PROVIDERS = (WHATSAPP, TWILIO, MESSAGEBIRD, SENDGRID, MAILGUN, RESEND)
+PROVIDERS = (WHATSAPP, TWILIO, MESSAGEBIRD, SENDGRID, MAILGUN, RESEND, SMTP)
 ENCODERS = {
     WHATSAPP: whatsapp_events.encode, TWILIO: twilio_events.encode, MESSAGEBIRD: messagebird_events.encode,
     SENDGRID: sendgrid_events.encode, MAILGUN: mailgun_events.encode, RESEND: resend_events.encode,
     SENDGRID_INBOUND: sendgrid_inbound.encode,
+    SMTP: smtp_events.encode,
 }  # fmt: skip
 HEARD = {TWILIO: twilio_events.heard, MESSAGEBIRD: messagebird_events.heard}
 SHORT_LINK = re.compile(r"https?://[^\s/]+/r/[0-9A-Za-z]+")
@@ -244,7 +246,7 @@ class Sandbox:
             mailgun_events.happened(self, event)
         elif event.provider == RESEND:
             resend_events.happened(self, event)
-        elif event.channel == "email":
+        elif event.channel == "email" and event.provider != SMTP:  # a mail server keeps no list of addresses
             sendgrid_events.happened(self, event)
 
     def _encode(self, batch: list[Event]) -> Call | None:

@@ -20,6 +20,7 @@ from app.simulator.sandbox import Sandbox
 from app.simulator.sendgrid import api as sendgrid_api
 from app.simulator.sendgrid.api import MAX_BYTES
 from app.simulator.serve import SANDBOX
+from app.simulator.smtp.server import ServingMail, serving_mail
 from app.simulator.twilio import api as twilio_api
 from app.simulator.whatsapp import api as whatsapp_api
 
@@ -31,6 +32,7 @@ class Serving:
     url: str
     port: int
     sandbox: Sandbox
+    mail: ServingMail
 
 
 def create_app(sandbox: Sandbox) -> web.Application:
@@ -59,8 +61,10 @@ def create_app(sandbox: Sandbox) -> web.Application:
 
 
 @asynccontextmanager
-async def serving(host: str = "127.0.0.1", port: int = 0, state_dir: Path | None = None) -> AsyncIterator[Serving]:
-    """Serve until the block ends. Port 0 takes a free one. Raises OSError when the port is taken."""
+async def serving(
+    host: str = "127.0.0.1", port: int = 0, state_dir: Path | None = None, smtp_port: int = 0
+) -> AsyncIterator[Serving]:
+    """Serve until the block ends. Port 0 takes a free one. Raises OSError when a port is taken."""
     listener = socket.create_server((host, port), backlog=1_024, reuse_port=False)
     sandbox = Sandbox(state_dir)
     runner = web.AppRunner(create_app(sandbox), access_log=None, shutdown_timeout=STOP_SECONDS, handle_signals=False)
@@ -68,23 +72,25 @@ async def serving(host: str = "127.0.0.1", port: int = 0, state_dir: Path | None
     try:
         await web.SockSite(runner, listener).start()
         bound = listener.getsockname()[1]
-        yield Serving(f"http://{host}:{bound}", bound, sandbox)
+        async with serving_mail(sandbox, host, smtp_port) as mail:
+            yield Serving(f"http://{host}:{bound}", bound, sandbox, mail)
     finally:
         await runner.cleanup()
         listener.close()
 
 
-async def serve_until_stopped(host: str, port: int, state_dir: Path | None) -> None:
+async def serve_until_stopped(host: str, port: int, state_dir: Path | None, smtp_port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serving(host, port, state_dir) as server:
+    async with serving(host, port, state_dir, smtp_port) as server:
         typer.echo(f"simulator: {server.url}")
+        typer.echo(f"simulator: {server.mail.url}")
         await stop.wait()
 
 
-def run(host: str = "127.0.0.1", port: int = 8900, state_dir: Path | None = None) -> None:
-    """Serve as a whole process, until SIGTERM or SIGINT. Says its address on the first line of standard output."""
+def run(host: str = "127.0.0.1", port: int = 8900, state_dir: Path | None = None, smtp_port: int = 0) -> None:
+    """Serve as a whole process, until SIGTERM or SIGINT. Says its addresses on the first lines of standard output."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_until_stopped(host, port, state_dir))
+        runner.run(serve_until_stopped(host, port, state_dir, smtp_port))

@@ -94,8 +94,9 @@ class Sandbox:
         kind = next(adapter for (_, name), adapter in ADAPTERS.items() if name == provider)
         credentials = (await self.control("GET", "/sandbox/accounts"))[kind.provider]
         assert kind.check_credentials(credentials) == []
+        address = self.server.mail.url if provider == "smtp" else self.server.url
         place = AdapterContext(
-            base_url=self.server.url, public_url=self.inbox.url, settings_id=settings_id(provider), http=self.http
+            base_url=address, public_url=self.inbox.url, settings_id=settings_id(provider), http=self.http
         )
         return kind({**credentials, **changed}, place)
 
@@ -350,3 +351,48 @@ class TestResend:
         await sandbox.control("POST", "/sandbox/inbound", said)
         event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
         assert (event.address, event.text) == (MAIL.to, "Re: Hello")
+
+
+class TestSmtp:
+    async def test_report_of_a_full_mailbox_is_soft_and_of_a_dead_one_suppresses(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("smtp")
+        for fate, code, suppress, bounce in (("fail", "4.2.2", "", "soft"), ("bounce", "5.1.1", "bounce", "hard")):
+            await sandbox.control("PUT", "/sandbox/people", [{"address": MAIL.to, "script": [fate]}])
+            receipt = await adapter.send(MAIL)
+            event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
+            assert (event.error_code, event.suppress, event.data["bounce"]) == (code, suppress, bounce)
+            assert (event.reference, event.provider_message_id) == (str(REFERENCE), receipt.provider_message_id)
+
+    async def test_complaint_finds_the_message_though_the_address_is_taken_out(self, sandbox: Sandbox) -> None:
+        await (await sandbox.adapter("smtp")).send(MAIL)
+        said = {"provider": "smtp", "from": MAIL.to, "event": "spamreport"}
+        await sandbox.control("POST", "/sandbox/inbound", said)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.COMPLAINED)
+        assert (event.reference, event.suppress) == (str(REFERENCE), "complaint")
+
+    async def test_answer_of_a_person_names_the_mail_that_it_answers(self, sandbox: Sandbox) -> None:
+        receipt = await (await sandbox.adapter("smtp")).send(MAIL)
+        said = {"provider": "smtp", "from": MAIL.to, "text": "Sim, às três"}
+        await sandbox.control("POST", "/sandbox/inbound", said)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
+        assert (event.address, event.text) == (MAIL.to, "Sim, às três")
+        assert event.context_id == receipt.provider_message_id
+
+    async def test_reply_that_got_lost_leaves_it_unknown(self, sandbox: Sandbox) -> None:
+        await sandbox.lose_the_next_answer("smtp")
+        with pytest.raises(OutcomeUnknown):
+            await (await sandbox.adapter("smtp")).send(MAIL)
+        assert (await sandbox.control("GET", "/stats"))["totals"]["smtp"]["accepted"] == 1
+
+    async def test_refusals_mean_what_they_say(self, sandbox: Sandbox) -> None:
+        with pytest.raises(ProviderMisconfigured):
+            await (await sandbox.adapter("smtp", password="wrong")).send(MAIL)
+        adapter = await sandbox.adapter("smtp")
+        await sandbox.control("PUT", "/sandbox/faults", [{"kind": "throttle", "provider": "smtp", "next": 1}])
+        with pytest.raises(RateLimited):
+            await adapter.send(MAIL)
+        refused = {"do": "fail", "text": "550 5.1.1 Nobody of that name"}
+        await sandbox.control("PUT", "/sandbox/people", [{"address": MAIL.to, "script": [refused]}])
+        with pytest.raises(MessageRejected) as caught:
+            await adapter.send(MAIL)
+        assert (caught.value.provider_code, caught.value.suppress) == ("5.1.1", "invalid")

@@ -28,7 +28,7 @@ def data() -> Iterator[DataDir]:
 
 def surroundings(data: DataDir, **settings: object) -> dict[str, str]:
     """An environment with ports of its own. The commands run in `/`, away from this directory's `.env`."""
-    names = ("API_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SIMULATOR_PORT")
+    names = ("API_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SIMULATOR_PORT", "SIMULATOR_SMTP_PORT")
     ports = {f"RELAY_{name}": str(free_port()) for name in names}
     given = {f"RELAY_{name.upper()}": str(value) for name, value in settings.items()}
     return {**os.environ, "PYTHONPATH": os.getcwd(), "RELAY_DATA_DIR": str(data.root), **ports, **given}

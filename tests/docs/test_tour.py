@@ -17,7 +17,8 @@ from app.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 RELAY = Path(sys.executable).parent / "relay"
-PORTS = {"API_PORT": "8000", "TEMPORAL_PORT": "7233", "TEMPORAL_UI_PORT": "8233", "SIMULATOR_PORT": "8900"}
+PORTS = {"API_PORT": "8000", "TEMPORAL_PORT": "7233", "TEMPORAL_UI_PORT": "8233", "SIMULATOR_PORT": "8900",
+         "SIMULATOR_SMTP_PORT": "2525"}  # fmt: skip
 # What the tour says will be seen; reports and signals take their time.
 SEEN = """
 for _ in $(seq 120); do

@@ -158,7 +158,7 @@ class Product:
 @asynccontextmanager
 async def product(directory: Path, provider_url: str, **settings: str) -> AsyncIterator[Product]:
     """A data directory, free ports and providers at `provider_url`; nothing runs yet."""
-    api, engine, ui, simulator = (free_port() for _ in range(4))
+    api, engine, ui, simulator, mail = (free_port() for _ in range(5))
     environment = {
         **os.environ,
         "RELAY_DATA_DIR": str(directory / "data"),
@@ -166,6 +166,7 @@ async def product(directory: Path, provider_url: str, **settings: str) -> AsyncI
         "RELAY_TEMPORAL_PORT": str(engine),
         "RELAY_TEMPORAL_UI_PORT": str(ui),
         "RELAY_SIMULATOR_PORT": str(simulator),
+        "RELAY_SIMULATOR_SMTP_PORT": str(mail),
         "RELAY_WHATSAPP_CLOUD_BASE_URL": provider_url,
         "RELAY_TWILIO_BASE_URL": provider_url,
         "RELAY_SENDGRID_BASE_URL": provider_url,

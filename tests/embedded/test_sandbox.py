@@ -14,16 +14,23 @@ SIMULATOR = "http://127.0.0.1:9901"
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The function under test writes to the environment: what it may write is put back afterwards."""
     monkeypatch.chdir(tmp_path)
-    for name in (*(f"{provider.upper()}_BASE_URL" for provider in PROVIDER_BASE_URLS), "DAY_SECONDS", "DATA_DIR"):
+    for name in (
+        *(f"{provider.upper()}_BASE_URL" for provider in (*PROVIDER_BASE_URLS, "smtp")),
+        "DAY_SECONDS",
+        "DATA_DIR",
+    ):
         monkeypatch.setenv(f"RELAY_{name}", "")
         monkeypatch.delenv(f"RELAY_{name}")
     monkeypatch.setenv("RELAY_SIMULATOR_PORT", "9901")
+    monkeypatch.setenv("RELAY_SIMULATOR_SMTP_PORT", "9902")
 
 
 class TestPlatformSettings:
     def test_every_provider_is_the_simulator(self) -> None:
         settings = platform_settings(simulator=True)
         assert {settings.base_url(provider) for provider in PROVIDER_BASE_URLS} == {SIMULATOR}
+        assert settings.smtp_base_url == "smtp://127.0.0.1:9902"
+        assert settings.moved_providers == {*PROVIDER_BASE_URLS, "smtp"}
 
     def test_a_provider_the_operator_moved_stays_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RELAY_TWILIO_BASE_URL", "http://elsewhere:1")

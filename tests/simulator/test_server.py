@@ -15,13 +15,16 @@ import pytest
 from app.simulator.accounts import DEFAULT_CREDENTIALS
 from app.simulator.sandbox import Sandbox
 from app.simulator.server import Serving, serving
+from app.simulator.smtp.server import ServingMail
 from tests.simulator.receiver import ASHA, RUI, Client, Receiver, mail, text, until
 
 
 class TestControl:
     async def test_health_and_default_accounts(self, client: Client) -> None:
         assert await client.control("GET", "/health") == {"status": "ok"}
-        assert await client.control("GET", "/sandbox/accounts") == DEFAULT_CREDENTIALS
+        accounts = await client.control("GET", "/sandbox/accounts")
+        assert accounts.pop("smtp") == {**DEFAULT_CREDENTIALS["smtp"], "port": str(client.server.mail.port)}
+        assert accounts == {name: value for name, value in DEFAULT_CREDENTIALS.items() if name != "smtp"}
 
     @pytest.mark.parametrize(
         ("method", "path", "body", "field"),
@@ -119,6 +122,9 @@ class TestLatency:
         assert {answer.status for answer in answers} == {200}
 
 
+NO_MAIL = ServingMail("", 0, b"")
+
+
 @asynccontextmanager
 async def started(state_dir: Path) -> AsyncIterator[tuple[Client, asyncio.subprocess.Process]]:
     """The sandbox as its own process; killed at the end if it still runs."""
@@ -131,7 +137,7 @@ async def started(state_dir: Path) -> AsyncIterator[tuple[Client, asyncio.subpro
         url = (await process.stdout.readline()).decode().split()[-1]
         async with aiohttp.ClientSession() as http:
             # Of the server only its address is known here.
-            yield Client(http, Serving(url, int(url.rpartition(":")[2]), Sandbox())), process
+            yield Client(http, Serving(url, int(url.rpartition(":")[2]), Sandbox(), NO_MAIL)), process
     finally:
         if process.returncode is None:
             process.kill()

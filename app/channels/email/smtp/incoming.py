@@ -18,8 +18,8 @@ from app.errors import Malformed
 # What is looked at; the rest is left out. Reports and answers stand at the beginning, before what is returned or
 # attached, and the parser's work grows with lines times depth.
 MOST_BYTES = 256 * 1024
-MOST_LINES = 5_000
-MOST_PARTS = 30  # that hold parts or mails, and so how deep they can be
+MOST_LINES = 3_000
+MOST_PARTS = 20  # that hold parts or mails, and so how deep they can be
 MOST_HEADERS = 200
 MOST_VALUE = 2_000  # characters of a header: readers of encoded words take quadratic time
 NESTING = re.compile(rb"multipart/|message/", re.IGNORECASE)
@@ -99,7 +99,10 @@ def clean(text: str) -> str:
 
 def address_in(value: str) -> tuple[str, str]:
     """Name and lower-case address of a header; empty where it holds none."""
-    name, address = parseaddr(value[:MOST_VALUE])
+    try:
+        name, address = parseaddr(value[:MOST_VALUE])
+    except STRANGE:
+        return "", ""
     address = address.strip().lower()
     plain = address.count("@") == 1 and not address.startswith("@") and len(address) <= 320 and " " not in address
     return clean(decoded(name))[:200].strip(), clean(address) if plain else ""
