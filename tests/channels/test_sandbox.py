@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, Receipt, WebhookEvent, WebhookRequest
+from app.channels.email.sendgrid import SendGridEmail
 from app.channels.registry import ADAPTERS
 from app.domain.status import Channel, MessageType
 from app.errors import (
@@ -50,6 +51,24 @@ SECRETS = {
 
 def settings_id(provider: str) -> UUID:
     return uuid5(SETTINGS_ID, provider)
+
+
+def letters(*to: str) -> list[OutboundMessage]:
+    """One template's e-mails: all alike but for a link, and longer than what SendGrid replaces."""
+    layout = f"<style>{'p{}' * 4_000}</style>"
+    return [
+        replace(
+            MAIL,
+            reference=uuid4(),
+            to=address,
+            content={
+                "subject": f"Hello {place}",
+                "text": f"Hi {place}",
+                "html": f'{layout}<a href="https://shop.example.org/{place}">{place}</a>',
+            },
+        )
+        for place, address in enumerate(to)
+    ]
 
 
 class Inbox:
@@ -273,6 +292,39 @@ class TestSendGrid:
         event = await sandbox.inbox.until(lambda event: event.kind is EventKind.FAILED)
         assert (event.suppress, event.reference) == ("bounce", str(REFERENCE))
 
+    async def test_batch_gives_each_person_their_own_words_and_leaves_out_who_cannot_be_reached(
+        self, sandbox: Sandbox
+    ) -> None:
+        people = [{"address": f"p{place}@example.com", "script": ["click"]} for place in range(4)]
+        await sandbox.control("PUT", "/sandbox/people", people)
+        mails = letters("p0@example.com", "p1@", "p2@example.com", "p0@example.com", "p3@example.com")
+        answers = await (await sandbox.adapter("sendgrid")).send_batch(mails)
+        assert [isinstance(answer, Receipt) for answer in answers] == [True, False, True, True, True]
+        assert getattr(answers[1], "suppress", "") == "invalid"
+        clicks = [await sandbox.inbox.until(lambda event: event.kind is EventKind.CLICKED) for _ in range(4)]
+        assert {event.reference: event.data["url"] for event in clicks} == {
+            str(mails[place].reference): f"https://shop.example.org/{place}" for place in (0, 2, 3, 4)
+        }
+
+    async def test_a_thousand_share_a_request(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("sendgrid")
+        mails = letters(*(f"p{place}@example.com" for place in range(adapter.most_per_request)))
+        receipts = await adapter.send_batch(mails)
+        assert len({receipt.provider_message_id for receipt in receipts if isinstance(receipt, Receipt)}) == 1
+        assert len((await sandbox.control("GET", "/stats"))["accepted"]) == len(receipts) == 1_000
+
+    async def test_answer_of_a_person_names_the_mail_that_it_answers(self, sandbox: Sandbox) -> None:
+        credentials = (await sandbox.control("GET", "/sandbox/accounts"))["sendgrid"]
+        id = settings_id("sendgrid")
+        where = SendGridEmail.inbound_url(credentials, id, f"{sandbox.inbox.url}/v1/webhooks/email/{id}")
+        await sandbox.control("POST", "/sandbox/accounts", {"provider": "sendgrid", "inbound_url": where})
+        receipt = await (await sandbox.adapter("sendgrid")).send(MAIL)
+        said = {"provider": "sendgrid", "from": MAIL.to, "text": "Olá, I'll take two"}
+        await sandbox.control("POST", "/sandbox/inbound", said)
+        event = await sandbox.inbox.until(lambda event: event.kind is EventKind.INBOUND)
+        assert (event.address, event.text) == (MAIL.to, "Olá, I'll take two")
+        assert event.context_id == receipt.provider_message_id
+
 
 class TestMailgun:
     async def test_lost_answer_is_found_by_looking_it_up(self, sandbox: Sandbox) -> None:
@@ -345,6 +397,20 @@ class TestResend:
         with pytest.raises(OutcomeUnknown) as caught:
             await adapter.send(replace(MAIL, content={**MAIL.content, "text": "Hi!"}))
         assert (caught.value.provider_code, caught.value.repeat_settles) == ("invalid_idempotent_request", False)
+
+    async def test_batch_is_told_of_each_even_when_its_answer_got_lost(self, sandbox: Sandbox) -> None:
+        mails = letters("p0@example.com", "p1@", "p2@example.com")
+        await sandbox.lose_the_next_answer("resend")
+        first, wrong, last = await (await sandbox.adapter("resend")).send_batch(mails)
+        assert isinstance(wrong, MessageRejected)
+        told = [await sandbox.inbox.until(lambda event: event.kind is EventKind.DELIVERED) for _ in range(2)]
+        assert {(event.reference, event.provider_message_id) for event in told} == {
+            (str(mail.reference), receipt.provider_message_id)
+            for mail, receipt in ((mails[0], first), (mails[2], last))
+            if isinstance(receipt, Receipt)
+        }
+        accepted = (await sandbox.control("GET", "/stats"))["accepted"]
+        assert [entry["count"] for entry in accepted] == [1, 1]
 
     async def test_answer_of_a_person_is_inbound(self, sandbox: Sandbox) -> None:
         said = {"provider": "resend", "from": MAIL.to, "text": "Re: Hello"}
