@@ -199,9 +199,11 @@ class _Scanner:
             self._problem("a < opens no element; write &lt;", self.line + text[: text.index("<")].count("\n"))
         if parent in {"mj-style", "style"} and (reason := why_css(text)):
             self._problem(reason)
+        begins = self.line
         for slot in self.found.slots.within(text):
+            self.line = begins + text[: text.index(slot)].count("\n")
             text = text.replace(slot, self._slot(slot, parent, element), 1)
-        self.line += text.count("\n")
+        self.line = begins + text.count("\n")
         return text
 
     def _slot(self, slot: str, parent: str, element: int) -> str:
