@@ -22,7 +22,7 @@ from app.contracts.message import MessageInput
 from app.contracts.sequence import DeliveryFailed
 from app.db import Sessions, clock
 from app.domain.status import MessageStatus, Purpose
-from app.errors import SendError
+from app.errors import SendError, UnsupportedFeature
 from app.models import Message
 from app.repositories import backlog, outbox
 from app.services.senders import Sender, Senders
@@ -122,15 +122,11 @@ class Resolver:
                 sender = await self.senders.by_id(session, message.settings_id)
         overdue = age >= self.deadline
         if sender is not None and Feature.LOOKUP in sender.adapter.features:
-            found = await self._look_up(message, sender)
-            if found is None:
-                return  # the provider did not answer; the next look comes
-            if found.found:
-                await self._found(message, found)
+            try:
+                await self._ask(message, sender, overdue)
                 return
-            if overdue:
-                await self._settle(message, "not_accepted", "The provider's list does not have it: it never left.")
-            return
+            except UnsupportedFeature as error:  # it will never be told: the policy holds
+                logger.info("message {} cannot be looked up: {}", message.id, error.detail)
         if overdue and message.purpose is Purpose.TRANSACTIONAL:
             await self._settle(message, "outcome_unknown", "No report came before the deadline: sent again.")
         elif overdue:
@@ -139,9 +135,19 @@ class Resolver:
                 await session.execute(_HOLD, {"id": message_id, "detail": detail})
 
     def _pause(self, age: timedelta) -> timedelta:
-        """Until the next look: longer as the send gets older, and never past the deadline."""
-        pause = max(FIRST_LOOK, min(age, LONGEST_PAUSE))
-        return min(pause, max(self.deadline - age, timedelta(seconds=1)))
+        """Until the next look: longer as the send gets older; one comes right at the deadline."""
+        pause, left = max(FIRST_LOOK, min(age, LONGEST_PAUSE)), self.deadline - age
+        return min(pause, max(left, timedelta(seconds=1))) if left > timedelta() else pause
+
+    async def _ask(self, message: Message, sender: Sender, overdue: bool) -> None:
+        """Do what the provider's answer calls for. Raises UnsupportedFeature where this message can't be told of."""
+        found = await self._look_up(message, sender)
+        if found is None:
+            return  # the provider did not answer; the next look comes
+        if found.found:
+            await self._found(message, found)
+        elif overdue:
+            await self._settle(message, "not_accepted", "The provider's list does not have it: it never left.")
 
     async def _look_up(self, message: Message, sender: Sender) -> LookupResult | None:
         outbound = OutboundMessage(
@@ -160,6 +166,8 @@ class Resolver:
             others = set((await session.execute(_OTHERS, values)).scalars())
         try:
             return await sender.adapter.look_up(outbound, since, others)
+        except UnsupportedFeature:
+            raise
         except SendError as error:
             logger.warning("look-up of message {} is tried again: {}", message.id, error.code)
             return None
