@@ -17,6 +17,8 @@ from app.repositories import events as facts
 from app.repositories.deliveries import Sent
 from app.repositories.events import Fact
 from app.repositories.webhook_events import StoredEvent
+from app.services.projections.answers import project_answers
+from app.services.projections.bounces import project_bounces
 from app.services.projections.conversations import Meaning, meaning_of, project_conversations
 from app.services.projections.people import find_people, is_written
 from app.services.projections.permissions import project_limits, project_permissions
@@ -57,6 +59,7 @@ async def project(
     await project_statuses(session, tenant_id, reports, sent, effects, settings)
     await project_templates(session, tenant_id, events)
     await project_limits(session, reports, sent)
+    await project_bounces(session, tenant_id, reports, sent)
 
     personal = [event for event in events if event.kind in ABOUT_PEOPLE or event.text("suppress")]
     if personal:
@@ -64,6 +67,7 @@ async def project(
         meanings = {event.id: meaning_of(event) for event in personal if is_written(event)}
         await project_conversations(session, tenant_id, personal, people, meanings)
         await project_permissions(session, tenant_id, personal, people, sent, meanings, effects)
+        await project_answers(session, tenant_id, personal, people, meanings)
         effects.facts += [_written_fact(event, meanings[event.id], people) for event in personal if is_written(event)]
     effects.facts += [_fact(event, sent.get(event.id)) for event in events if event.kind in KEPT_FACTS]
     await facts.add(session, tenant_id, effects.facts)

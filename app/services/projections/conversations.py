@@ -41,6 +41,8 @@ def meaning_of(event: StoredEvent) -> Meaning:
         return Meaning.STOP
     if event.kind is EventKind.OPTED_IN:
         return Meaning.START
+    if event.data.get("opt_out_type") == "HELP":
+        return Meaning.HELP
     if event.text("message_type") == "reaction":
         return Meaning.REACTION
     keyword = classify(event.text("text"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
 from app.channels.email.resend import signature
-from app.channels.email.resend.faults import fault_of_report
+from app.channels.email.resend.faults import fault_of_report, is_soft_bounce
 from app.channels.webhooks import digest, mapping, read_json, text, without_empty
 from app.domain.status import SuppressionReason
 from app.errors import Malformed
@@ -54,6 +54,7 @@ def parse(request: WebhookRequest) -> list[WebhookEvent]:
             suppress=suppress or "",
             data=without_empty(
                 event=word,
+                bounce="soft" if word == "email.bounced" and is_soft_bounce(data) else "",
                 account=text(tags.get("settings_id")),
                 tenant_id=text(tags.get("tenant_id")),
                 url=text(click.get("link")),

@@ -49,6 +49,8 @@ EDGE_WITHOUT_USER_AGENT = "1010"
 
 # `email.bounced`: only these say that nobody can be reached there
 DEAD_ADDRESS = frozenset({"General", "NoEmail"})
+# and these that it is the message
+NOT_THE_ADDRESS = frozenset({"MessageTooLarge", "ContentRejected", "AttachmentRejected"})
 SUPPRESSED = {"previous_bounce": BOUNCED, "previous_complaint": COMPLAINED}
 
 
@@ -80,3 +82,10 @@ def fault_of_report(kind: str, data: Mapping[str, Any]) -> Fault:
         return SUPPRESSED.get(text(mapping(data.get("suppressed")).get("reason")), LISTED)
     quota = "quota" in text(mapping(data.get("failed")).get("reason"))
     return RATE_LIMITED if quota else PERMANENT
+
+
+def is_soft_bounce(data: Mapping[str, Any]) -> bool:
+    """Whether an `email.bounced` counts against the address, which one alone does not end."""
+    bounce = mapping(data.get("bounce"))
+    dead = bounce.get("type") == "Permanent" and text(bounce.get("subType")) in DEAD_ADDRESS
+    return not dead and text(bounce.get("subType")) not in NOT_THE_ADDRESS

@@ -6,7 +6,7 @@ https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 from typing import Any
 
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
-from app.channels.email.sendgrid.faults import fault_of_report
+from app.channels.email.sendgrid.faults import bounce_of, fault_of_report
 from app.channels.webhooks import digest, from_unix, objects, read_json, text, without_empty
 from app.domain.status import SuppressionReason
 from app.errors import Malformed
@@ -74,6 +74,7 @@ def _event(item: dict[str, Any]) -> WebhookEvent:
             user_agent=text(item.get("useragent")),
             ip=text(item.get("ip")),
             type=text(item.get("type")),
+            bounce=bounce_of(item) if word == "bounce" else "",
             bounce_classification=text(item.get("bounce_classification")),
             group_id=item.get("asm_group_id"),
             machine_open=item.get("sg_machine_open"),

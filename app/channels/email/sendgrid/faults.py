@@ -72,3 +72,10 @@ def fault_of_report(event: Mapping[str, Any]) -> Fault:
     if classification == "invalid address" or (hard and classification not in NOT_THE_ADDRESS):
         return BOUNCED
     return PERMANENT
+
+
+def bounce_of(event: Mapping[str, Any]) -> str:
+    """Of a `bounce` event: hard ends the address, several soft ones do, a block is no fault of the address at all."""
+    if fault_of_report(event).suppress is not None:
+        return "hard"
+    return "block" if text(event.get("bounce_classification")).lower() in NOT_THE_ADDRESS else "soft"

@@ -24,6 +24,11 @@ STATUS_KINDS = {
     "canceled": EventKind.FAILED,
 }
 INBOUND_STATUSES = frozenset({"received", "receiving"})
+# Twilio's default handling, of all but standalone short codes: to these it replies by itself
+OWN_REPLIES = frozenset(
+    "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT START YES UNSTOP HELP INFO".split(),
+)
+LONGEST_SHORT_CODE = 6
 OPT_KINDS = {"STOP": EventKind.OPTED_OUT, "START": EventKind.OPTED_IN}
 
 Fields = Mapping[str, str]
@@ -104,11 +109,19 @@ def _inbound(message_id: str, fields: Fields) -> WebhookEvent:
             media=media,
             sent_to=fields.get("To"),
             country=fields.get("FromCountry"),
-            # Twilio has confirmed the keyword already when this is there
-            opt_out_type=fields.get("OptOutType"),
+            opt_out_type=fields.get("OptOutType", "").upper(),
+            answered=_is_answered(fields) or None,
         ),
         raw=fields,
     )
+
+
+def _is_answered(fields: Fields) -> bool:
+    """Whether Twilio has replied to the keyword: `OptOutType` comes with Advanced Opt-Out, which always does."""
+    if fields.get("OptOutType"):
+        return True
+    number = fields.get("To", "").lstrip("+")
+    return fields.get("Body", "").strip().upper() in OWN_REPLIES and len(number) > LONGEST_SHORT_CODE
 
 
 def _media(fields: Fields) -> list[dict[str, str]]:
