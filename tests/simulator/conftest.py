@@ -19,7 +19,7 @@ QUICK = {
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Listens at /whatsapp, /sms, /email, /resend, /shop, and everywhere else."""
+    """Listens at /whatsapp, /sms, /bird, /email, /resend, /shop, and everywhere else."""
     kept = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", kept.take)
@@ -52,6 +52,7 @@ async def listening(client: Client, receiver: Receiver) -> Receiver:
     for provider, path in (
         ("whatsapp_cloud", "/whatsapp"),
         ("twilio", "/sms"),
+        ("messagebird", "/bird"),
         ("sendgrid", "/email"),
         ("resend", "/resend"),
     ):

@@ -5,16 +5,17 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import orjson
 from aiohttp import web
 
-from app.simulator.accounts import DEFAULT_CREDENTIALS, RESEND, SENDGRID, TWILIO, WHATSAPP
+from app.simulator.accounts import DEFAULT_CREDENTIALS, MESSAGEBIRD, RESEND, SENDGRID, TWILIO, WHATSAPP
 from app.simulator.server import Serving
 
 WA, TW, SG, RE = (DEFAULT_CREDENTIALS[name] for name in (WHATSAPP, TWILIO, SENDGRID, RESEND))
+MB = DEFAULT_CREDENTIALS[MESSAGEBIRD]
 VERIFIED = {"email": SG["from_email"], "name": "Example"}
 ASHA, RUI = "+351910000001", "+351910000002"
 
@@ -25,10 +26,15 @@ class Posted:
     url: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
     @property
     def json(self) -> Any:
         return orjson.loads(self.body)
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
 
     @property
     def form(self) -> dict[str, str]:
@@ -45,12 +51,12 @@ class Receiver:
     statuses: list[int] = field(default_factory=list)
 
     async def take(self, request: web.Request) -> web.Response:
-        if request.method == "GET":
+        if "hub.mode" in request.query:
             agreed = request.query.get("hub.verify_token") == self.verify_token
             return web.Response(text=request.query["hub.challenge"]) if agreed else web.Response(status=403)
         body = await request.read()
         url = self.url + request.raw_path
-        self.posted.append(Posted(request.path, url, dict(request.headers), body))
+        self.posted.append(Posted(request.path, url, dict(request.headers), body, request.method))
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
     def at(self, path: str) -> list[Posted]:
@@ -132,6 +138,18 @@ class Client:
         auth = aiohttp.encode_basic_auth(TW["account_sid"], TW["auth_token"])
         prefix = f"/2010-04-01/Accounts/{TW['account_sid']}"
         return await self.call("GET", prefix + path, params=query, headers={"Authorization": auth})
+
+    async def bird(self, *, key: str = MB["access_key"], **changes: Any) -> Answer:
+        """MessageBird's; what is None is left out."""
+        message = {
+            "originator": MB["originator"], "recipients": [ASHA[1:]], "body": "Hello", "reference": "m-1", **changes,
+        }  # fmt: skip
+        body = {name: value for name, value in message.items() if value is not None}
+        return await self.call("POST", "/messages", json=body, headers={"Authorization": f"AccessKey {key}"})
+
+    async def bird_get(self, path: str = "/messages", **query: Any) -> Answer:
+        headers = {"Authorization": f"AccessKey {MB['access_key']}"}
+        return await self.call("GET", path, params=query, headers=headers)
 
     async def mail(self, payload: Any, *, key: str = SG["api_key"]) -> Answer:
         return await self.call("POST", "/v3/mail/send", json=payload, headers={"Authorization": f"Bearer {key}"})
