@@ -1,12 +1,15 @@
 import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import jwt
 import pytest
 
+from app.simulator.server import serving
 from tests.simulator.receiver import ASHA, MB, RUI, Client, Posted, Receiver, until
 
 
@@ -274,3 +277,16 @@ class TestListMessages:
         headers = {"Authorization": "AccessKey live_other"}
         assert (await client.call("GET", f"/messages/{quote(id)}", headers=headers)).status == 404
         assert (await client.call("GET", "/messages", headers=headers)).json["items"] == []
+
+
+class TestState:
+    async def test_messages_are_still_listed_after_a_restart(self, tmp_path: Path) -> None:
+        pages = []
+        for _ in range(2):
+            async with serving(state_dir=tmp_path) as server, aiohttp.ClientSession() as http:
+                client = Client(http, server)
+                if not pages:
+                    await client.bird(recipients=[ASHA[1:], RUI[1:]])
+                pages.append((await client.bird_get(recipient=RUI[1:])).json)
+        assert pages[0]["items"][0]["id"] == pages[1]["items"][0]["id"]
+        assert pages[1]["totalCount"] == 1
