@@ -29,7 +29,7 @@ from app.ids import campaign_workflow_id, new_id, sequence_workflow_id
 from app.models import Campaign, CampaignStep, ChannelSetting, Consent, Contact, Message, Tenant
 from app.secrets import Vault
 from app.services import campaigns
-from app.settings import Settings
+from app.settings import PROVIDER_BASE_URLS, Settings
 from app.simulator.server import serving
 from app.temporal import Workflows
 from tests import factories
@@ -391,10 +391,7 @@ async def world(
         with socket.create_server(("127.0.0.1", 0)) as listener:
             moved = settings.model_copy(
                 update={
-                    "whatsapp_cloud_base_url": simulator.url,
-                    "twilio_base_url": simulator.url,
-                    "sendgrid_base_url": simulator.url,
-                    "resend_base_url": simulator.url,
+                    **{f"{name}_base_url": simulator.url for name, url in PROVIDER_BASE_URLS.items() if "http" in url},
                     # port 9 refuses: reports that nobody is to hear
                     "public_url": f"http://127.0.0.1:{listener.getsockname()[1] if webhooks else 9}",
                     "temporal_address": client.service_client.config.target_host,
