@@ -106,10 +106,11 @@ async def receive_whatsapp(request: Request) -> Response:
 
 
 async def receive_email(request: Request) -> Response:
-    """SendGrid's event webhook, signed with the key of its signed event webhook, and Resend's webhook, signed with its
-    secret.
+    """SendGrid's event webhook, signed with the key of its signed event webhook, Resend's webhook, signed with its
+    secret, and Mailgun's webhooks and routes, whose body carries a signature by the HTTP webhook signing key.
 
-    Without an id in the address the `settings_id` that every message carries says whose each event is.
+    Without an id in the address the `settings_id` that every message carries says whose each event is. What people
+    write to a route of Mailgun needs the id.
     """
     return await _through_router(request, Channel.EMAIL)
 

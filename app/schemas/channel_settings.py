@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_snake
 
+from app.channels.registry import ADAPTERS
 from app.domain.status import Channel
 from app.schemas.base import Body, Reply
 
@@ -49,7 +50,9 @@ class _Given(Body):
 
 class ChannelSettingCreate(_Given):
     channel: Channel
-    provider: str = Field(max_length=50, description="whatsapp_cloud, twilio, sendgrid or resend.")
+    provider: str = Field(
+        max_length=50, description=f"One of those of the channel: {', '.join(provider for _, provider in ADAPTERS)}."
+    )
     name: Name = "default"
     credentials: Credentials = Field(description="Stored encrypted; see `docs/credentials.md` for each provider's.")
     limits: Limits = Field(default_factory=Limits)
