@@ -101,8 +101,9 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             args = tuple(
                 arg if isinstance(arg, str | int | float) and not isinstance(arg, bool) else words(arg) for arg in args
             )
-        elif joins and args and isinstance(args[0], list | tuple):
-            args = ([words(item) for item in args[0]], *args[1:])
+        elif joins and args and not isinstance(args[0], range):
+            items = args[0] if isinstance(args[0], list | tuple) else [args[0]]
+            args = ([words(item) for item in items], *args[1:])
         return function(*args, **kwargs)
 
     return bounded
