@@ -148,7 +148,7 @@ def _is_attached(part: Part) -> bool:
 
 
 def _part(source: Message) -> Part:
-    return Part(source.get_content_type(), _headers(source), source)
+    return Part(clean(source.get_content_type())[:100], _headers(source), source)
 
 
 def _headers(source: Message) -> list[tuple[str, str]]:
