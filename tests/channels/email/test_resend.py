@@ -133,6 +133,17 @@ class TestSend:
             ],
         }
 
+    async def test_answers_go_where_the_tenant_wants_them(
+        self, provider: ScriptedProvider, http: httpx.AsyncClient
+    ) -> None:
+        provider.will(ACCEPTED)
+        credentials = {**CREDENTIALS, "reply_to": "hello@reply.example.org"}
+        await ResendEmail(credentials, context(http, provider.url)).send(MAIL)
+        assert provider.requests[0].json()["reply_to"] == "hello@reply.example.org"
+        assert ResendEmail.check_credentials({**CREDENTIALS, "reply_to": "hello"}) == [
+            "credentials.reply_to is not an e-mail address"
+        ]
+
     async def test_the_same_message_gives_the_same_bytes(self, provider: ScriptedProvider, sender: Adapter) -> None:
         provider.will(ACCEPTED)
         await sender.send(MAIL)
@@ -379,6 +390,18 @@ class TestParse:
         event = parse("received")
         assert (event.kind, event.address, event.profile_name) == (EventKind.INBOUND, "rui@example.com", "Rui Costa")
         assert (event.message_type, event.text) == ("text", "Re: March update")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            (b'"Re: March update"', b'"Out of office: back on Monday"'),
+            (b'"subject"', b'"headers":[{"name":"Auto-Submitted","value":"auto-replied"},7],"subject"'),
+        ],
+    )
+    def test_answer_of_a_machine_is_kept_but_is_no_reply(self, change: tuple[bytes, bytes]) -> None:
+        body = recorded("resend", "received.json").replace(*change)
+        (event,) = receiver().parse(webhook(body))
+        assert (event.kind, event.message_type, event.data["automatic"]) == (EventKind.UNKNOWN, "", True)
 
     def test_event_without_our_tags_is_found_by_its_e_mail(self) -> None:
         event = parse("untagged")

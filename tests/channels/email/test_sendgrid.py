@@ -134,6 +134,17 @@ class TestSend:
             "tracking_settings": {"subscription_tracking": {"enable": False}},
         }
 
+    async def test_answers_go_where_the_tenant_wants_them(
+        self, provider: ScriptedProvider, http: httpx.AsyncClient
+    ) -> None:
+        provider.will(ACCEPTED)
+        credentials = {**CREDENTIALS, "reply_to": "hello@reply.example.org"}
+        await SendGridEmail(credentials, context(http, provider.url)).send(MAIL)
+        assert provider.requests[0].json()["reply_to"] == {"email": "hello@reply.example.org"}
+        assert SendGridEmail.check_credentials({**CREDENTIALS, "reply_to": "hello"}) == [
+            "credentials.reply_to is not an e-mail address"
+        ]
+
     async def test_text_alone_is_enough(self, provider: ScriptedProvider, sender: Adapter) -> None:
         provider.will(ACCEPTED)
         await sender.send(outbound(Channel.EMAIL, {"subject": "Hi", "text": "Hello"}, to="ana@example.com"))
@@ -252,12 +263,12 @@ class TestParse:
         assert [opened.kind, fetched.kind, clicked.kind] == [EventKind.READ, EventKind.UNKNOWN, EventKind.CLICKED]
         assert clicked.data["url"] == "https://shop.example.org/a"
 
-    def test_wishes_are_opt_outs_opt_ins_and_complaints(self) -> None:
+    def test_wishes_are_opt_outs_and_complaints(self) -> None:
         events = parse("wishes.json")
         assert [(event.kind, event.suppress) for event in events] == [
             (EventKind.OPTED_OUT, "unsubscribe"),
             (EventKind.OPTED_OUT, "unsubscribe"),
-            (EventKind.OPTED_IN, ""),
+            (EventKind.UNKNOWN, ""),  # a yes to one topic
             (EventKind.COMPLAINED, "complaint"),
         ]
 

@@ -47,7 +47,7 @@ class ResendEmail:
         {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND, Feature.IDEMPOTENCY_KEY, Feature.BATCH}
     )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
-    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_secret"})
+    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "reply_to", "webhook_secret"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "webhook_secret"})
     # requests per second of a team, across all of its keys; older teams may have less
     default_messages_per_second: ClassVar[float | None] = 10.0
@@ -60,6 +60,7 @@ class ResendEmail:
         self._url = httpx.URL(f"{context.base_url}/emails")
         self._batch_url = httpx.URL(f"{context.base_url}/emails/batch")
         self._from = _mailbox(credentials.get("from_name", ""), credentials["from_email"])
+        self._reply_to = credentials.get("reply_to")
         secret = credentials.get("webhook_secret")
         self._webhook_key = signature.key_of(secret) if secret else None
         self._headers = httpx.Headers(
@@ -74,8 +75,9 @@ class ResendEmail:
     @classmethod
     def check_credentials(cls, credentials: Mapping[str, str]) -> list[str]:
         found = problems(credentials, required=cls.required_credentials, in_header=("api_key",))
-        if (address := credentials.get("from_email")) and "@" not in address:
-            found.append("credentials.from_email is not an e-mail address")
+        for name in ("from_email", "reply_to"):
+            if (address := credentials.get(name)) and "@" not in address:
+                found.append(f"credentials.{name} is not an e-mail address")
         if secret := credentials.get("webhook_secret"):
             try:
                 signature.key_of(secret)
@@ -171,6 +173,8 @@ class ResendEmail:
         }
         if html := content.get("html"):
             payload["html"] = html
+        if self._reply_to:
+            payload["reply_to"] = self._reply_to
         if headers := content.get("headers"):
             payload["headers"] = dict(headers)
         return payload

@@ -4,10 +4,11 @@ https://resend.com/docs/webhooks/event-types
 """
 
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import Any
 
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
+from app.channels.email.mailboxes import mailbox
+from app.channels.email.replies import is_automatic
 from app.channels.email.resend import signature
 from app.channels.email.resend.faults import fault_of_report, is_soft_bounce
 from app.channels.webhooks import digest, mapping, read_json, text, without_empty
@@ -80,19 +81,23 @@ def _item(request: WebhookRequest) -> dict[str, Any]:
 
 
 def _inbound(request: WebhookRequest, item: dict[str, Any], data: dict[str, Any]) -> WebhookEvent:
-    """The event has no body, so the subject stands for it."""
-    name, address = parseaddr(text(data.get("from")))
+    """The event has no body, so the subject stands for it, and tells most answers of machines."""
+    name, address = mailbox(text(data.get("from")))
+    automatic = is_automatic([("subject", text(data.get("subject"))), *_headers(data.get("headers"))])
     return WebhookEvent(
         key=_key(request, item),
-        kind=EventKind.INBOUND,
+        kind=EventKind.UNKNOWN if automatic else EventKind.INBOUND,
         occurred_at=_when(item.get("created_at")),
         provider_message_id=text(data.get("email_id")),
-        address=address.strip().lower(),
-        message_type="text",
+        address=address,
+        message_type="" if automatic else "text",
         text=text(data.get("subject")),
         profile_name=name,
         data=without_empty(
-            event=text(item.get("type")), message_id=text(data.get("message_id")), attachments=data.get("attachments")
+            event=text(item.get("type")),
+            message_id=text(data.get("message_id")),
+            automatic=automatic or None,
+            attachments=data.get("attachments"),
         ),
         raw=item,
     )
@@ -110,7 +115,12 @@ def _address(recipients: Any) -> str:
     """Ours have one recipient; of several nobody knows which one the event is about."""
     if not isinstance(recipients, list) or len(recipients) != 1:
         return ""
-    return parseaddr(text(recipients[0]))[1].strip().lower()
+    return mailbox(text(recipients[0]))[1]
+
+
+def _headers(listed: Any) -> list[tuple[str, str]]:
+    entries = [mapping(entry) for entry in listed] if isinstance(listed, list) else []
+    return [(text(entry.get("name")), text(entry.get("value"))) for entry in entries]
 
 
 def _failure(word: str, data: dict[str, Any]) -> tuple[str, str]:

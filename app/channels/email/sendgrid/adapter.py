@@ -51,7 +51,9 @@ class SendGridEmail:
         {Feature.DELIVERY_REPORTS, Feature.READ_RECEIPTS, Feature.INBOUND, Feature.BATCH}
     )
     required_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "from_email"})
-    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "webhook_public_key", "inbound_token"})
+    optional_credentials: ClassVar[frozenset[str]] = frozenset(
+        {"from_name", "reply_to", "webhook_public_key", "inbound_token"}
+    )
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "inbound_token"})
     default_messages_per_second: ClassVar[float | None] = None  # SendGrid names no limit, its headers do
     recipient_interval: ClassVar[timedelta | None] = None
@@ -61,9 +63,12 @@ class SendGridEmail:
     def __init__(self, credentials: Mapping[str, str], context: AdapterContext) -> None:
         self._http = context.http
         self._url = httpx.URL(f"{context.base_url}/v3/mail/send")
-        self._from = {"email": credentials["from_email"]}
+        sender = {"email": credentials["from_email"]}
         if name := credentials.get("from_name"):
-            self._from["name"] = name
+            sender["name"] = name
+        self._common: dict[str, Any] = {"from": sender, "tracking_settings": mail.TRACKING}
+        if reply_to := credentials.get("reply_to"):
+            self._common["reply_to"] = {"email": reply_to}
         key = credentials.get("webhook_public_key")
         self._public_key = _public_key(key) if key else None
         self._inbound_token = inbound.token_of(credentials, context.settings_id)
@@ -78,8 +83,9 @@ class SendGridEmail:
     @classmethod
     def check_credentials(cls, credentials: Mapping[str, str]) -> list[str]:
         found = problems(credentials, required=cls.required_credentials, in_header=("api_key",))
-        if (address := credentials.get("from_email")) and "@" not in address:
-            found.append("credentials.from_email is not an e-mail address")
+        for name in ("from_email", "reply_to"):
+            if (address := credentials.get(name)) and "@" not in address:
+                found.append(f"credentials.{name} is not an e-mail address")
         if key := credentials.get("webhook_public_key"):
             try:
                 _public_key(key)
@@ -152,12 +158,7 @@ class SendGridEmail:
         return found
 
     async def _post(self, personalizations: list[dict[str, Any]], content: list[dict[str, str]]) -> Receipt:
-        body = {
-            "from": self._from,
-            "personalizations": personalizations,
-            "content": content,
-            "tracking_settings": mail.TRACKING,
-        }
+        body = {**self._common, "personalizations": personalizations, "content": content}
         request = httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(body))
         response = await exchange(self._http, request)
         if not response.is_success:

@@ -21,8 +21,9 @@ EVENT_KINDS = {
     "click": EventKind.CLICKED,
     "spamreport": EventKind.COMPLAINED,
     "unsubscribe": EventKind.OPTED_OUT,
+    # A no to one topic counts as a no to all of them. A new yes to it (group_resubscribe) is no yes to the others, and
+    # could lift an opt-out that the person made elsewhere: it stays UNKNOWN.
     "group_unsubscribe": EventKind.OPTED_OUT,
-    "group_resubscribe": EventKind.OPTED_IN,
 }
 SUPPRESS = {
     EventKind.COMPLAINED: SuppressionReason.COMPLAINT,
