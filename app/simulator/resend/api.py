@@ -1,6 +1,5 @@
 """The endpoints that send one e-mail, and many."""
 
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from app.simulator.accounts import RESEND, Account
 from app.simulator.behaviour import Fault
+from app.simulator.mail import first_link, one_click_url
 from app.simulator.refusal import Refusal
 from app.simulator.resend.checks import address_in, check_batched, check_mail, recipients, refuse
 from app.simulator.resend.events import schedule_events
@@ -26,8 +26,6 @@ NAMES = {
     400: "validation_error", 401: "missing_api_key", 403: "invalid_api_key", 404: "not_found", 409: "resource_locked",
     422: "missing_required_field", 503: "service_unavailable",
 }  # fmt: skip
-LIST_UNSUBSCRIBE = re.compile(r"<(https?://[^>]+)>")
-HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
 
 
 def add_routes(app: web.Application) -> None:
@@ -213,22 +211,9 @@ def _facts(email_id: str, mail: dict[str, Any], now: float) -> dict[str, Any]:
         "to": mail["to"] if isinstance(mail["to"], list) else [mail["to"]],
         "subject": mail["subject"],
         "tags": {tag["name"]: tag["value"] for tag in mail.get("tags") or []},
-        "one_click": _one_click(mail.get("headers") or {}),
-        "link": _first_link(mail.get("html") or ""),
+        "one_click": one_click_url(mail.get("headers") or {}),
+        "link": first_link(mail.get("html") or ""),
     }
-
-
-def _one_click(headers: dict[str, str]) -> str:
-    """The URL of RFC 8058: only where the second header allows a POST without a question."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    found = LIST_UNSUBSCRIBE.search(lower.get("list-unsubscribe", ""))
-    offered = lower.get("list-unsubscribe-post", "").replace(" ", "").lower() == "list-unsubscribe=one-click"
-    return found[1] if found and offered else ""
-
-
-def _first_link(html: str) -> str:
-    found = HREF.search(html)
-    return found[1] if found else "https://www.example.org/"
 
 
 def _fail(fault: Fault) -> Refusal:

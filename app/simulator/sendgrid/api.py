@@ -2,7 +2,6 @@
 
 import base64
 import os
-import re
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from app.simulator.accounts import SENDGRID, Account
 from app.simulator.behaviour import Fault
+from app.simulator.mail import HREF, one_click_url
 from app.simulator.refusal import Refusal
 from app.simulator.sandbox import Sandbox
 from app.simulator.sendgrid.checks import check_mail
@@ -19,8 +19,6 @@ from app.simulator.serve import SANDBOX, Answer, serve
 
 MAX_BYTES = 30 * 1024 * 1024
 REQUESTS_PER_SECOND = 10_000  # the last figure that SendGrid published
-LIST_UNSUBSCRIBE = re.compile(r"<(https?://[^>]+)>")
-HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
 
 
 def add_routes(app: web.Application) -> None:
@@ -113,7 +111,7 @@ def _accept(sandbox: Sandbox, account: Account, mail: dict[str, Any], request_id
                 "email": person["email"],
                 "args": args,
                 "categories": mail.get("categories") or [],
-                "one_click": _one_click(headers),
+                "one_click": one_click_url(headers),
                 "link": _first_link(mail, envelope.get("substitutions") or {}),
             }
             plan = sandbox.plan("email", address)
@@ -122,14 +120,6 @@ def _accept(sandbox: Sandbox, account: Account, mail: dict[str, Any], request_id
     sandbox.journal.write(*records)
     for address, facts, reference, plan in told:
         schedule_events(sandbox, account, address, facts, reference, plan)
-
-
-def _one_click(headers: dict[str, str]) -> str:
-    """The URL of RFC 8058: only where the second header allows a POST without a question."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    found = LIST_UNSUBSCRIBE.search(lower.get("list-unsubscribe", ""))
-    offered = lower.get("list-unsubscribe-post", "").replace(" ", "").lower() == "list-unsubscribe=one-click"
-    return found[1] if found and offered else ""
 
 
 def _first_link(mail: dict[str, Any], substitutions: dict[str, str]) -> str:
