@@ -240,6 +240,15 @@ class TestTwilio:
         assert found.found
         assert found.provider_message_id == delivered.provider_message_id
 
+    async def test_pictures_are_accepted_and_a_bad_address_is_not(self, sandbox: Sandbox) -> None:
+        adapter = await sandbox.adapter("twilio")
+        good, bad = ["https://cdn.example.org/a.jpg"] * 2, ["cdn.example.org/a.jpg"]
+        receipt = await adapter.send(outbound(Channel.SMS, {"media_urls": good}, type=MessageType.MEDIA))
+        assert receipt.raw["num_media"] == "2"
+        with pytest.raises(MessageRejected) as caught:
+            await adapter.send(outbound(Channel.SMS, {"body": "Look", "media_urls": bad}, type=MessageType.MEDIA))
+        assert caught.value.provider_code == "21620"
+
     async def test_stop_blocks_the_next_message(self, sandbox: Sandbox) -> None:
         adapter = await sandbox.adapter("twilio")
         await sandbox.control("POST", "/sandbox/inbound", {"provider": "twilio", "from": TO, "text": "STOP"})

@@ -3,6 +3,7 @@ import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 
 from app.simulator.twilio.segments import segment_count
@@ -54,6 +55,8 @@ class TestCreateMessage:
             ({"StatusCallback": "https://x.example:99999/a"}, 21609),
             ({"ValidityPeriod": "36001"}, 21624),
             ({"From": "", "MessagingServiceSid": "MG1"}, 21701),
+            ({"MediaUrl": "cdn.example.org/a.jpg"}, 21620),
+            ({"MediaUrl": "https://[cdn"}, 21620),
         ],
     )
     async def test_what_the_real_one_refuses_is_refused(self, client: Client, form: dict[str, str], code: int) -> None:
@@ -61,6 +64,14 @@ class TestCreateMessage:
         assert (answer.status, answer.json["code"]) == (400, code)
         assert answer.json["more_info"] == f"https://www.twilio.com/docs/errors/{code}"
         assert (await client.stats())["totals"]["twilio"]["rejected"] == {str(code): 1}
+
+    async def test_media_are_counted_and_not_more_than_ten(self, client: Client) -> None:
+        address = "https://cdn.example.org/a.jpg"
+        assert (await client.sms(Body="", MediaUrl=address)).json["num_media"] == "1"
+        form = [("To", ASHA), ("From", TW["from_number"]), *[("MediaUrl", address)] * 11]
+        headers = {"Authorization": aiohttp.encode_basic_auth(TW["account_sid"], TW["auth_token"])}
+        path = f"/2010-04-01/Accounts/{TW['account_sid']}/Messages.json"
+        assert (await client.call("POST", path, data=form, headers=headers)).json["code"] == 21623
 
     async def test_person_without_a_mobile_is_21614(self, client: Client) -> None:
         await client.script(ASHA, "not_mobile")
@@ -95,6 +106,18 @@ class TestOptOut:
         assert (stop.form["From"], stop.form["To"], stop.form["FromCountry"]) == (ASHA, TW["from_number"], "PT")
         assert "OptOutType" not in stop.form
         assert signed(stop)
+
+    @pytest.mark.parametrize(("word", "kind"), [("Stop", "STOP"), ("start", "START"), ("HELP", "HELP"), ("hi", None)])
+    async def test_messaging_service_names_the_keyword(
+        self, client: Client, listening: Receiver, word: str, kind: str | None
+    ) -> None:
+        credentials = {**TW, "messaging_service_sid": "MG" + "0" * 32}
+        await client.control("POST", "/sandbox/accounts", {"provider": "twilio", "credentials": credentials})
+        await client.control("POST", "/sandbox/inbound", {"provider": "twilio", "from": ASHA, "text": word})
+        await until(lambda: listening.at("/sms"))
+        (posted,) = listening.at("/sms")
+        assert posted.form.get("OptOutType") == kind
+        assert signed(posted)
 
     async def test_a_sentence_with_stop_in_it_blocks_nothing(self, client: Client) -> None:
         said = {"provider": "twilio", "from": ASHA, "text": "please stop by tomorrow"}

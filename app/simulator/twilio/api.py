@@ -21,7 +21,7 @@ from app.simulator.twilio.store import as_resource
 
 PREFIX = "/2010-04-01/Accounts/{account_sid}"
 E164 = re.compile(r"\+[1-9]\d{6,14}")
-MAX_BODY, MAX_CALLBACK, MAX_PAGE = 1_600, 4_000, 1_000
+MAX_BODY, MAX_CALLBACK, MAX_MEDIA, MAX_PAGE = 1_600, 4_000, 10, 1_000
 MESSAGES = {
     20001: "Unknown parameters",
     20003: "Authenticate",
@@ -41,6 +41,8 @@ MESSAGES = {
     21610: "Attempt to send to unsubscribed recipient",
     21614: "'To' number is not a valid mobile number",
     21617: "The concatenated message body exceeds the 1600 character limit",
+    21620: "Invalid media URL(s)",
+    21623: "Number of media files exceeds allowed limit",
     21624: "The validity period must be between 1 and 36000 seconds.",
     21701: "The Messaging Service {0} does not exist.",
 }
@@ -104,6 +106,8 @@ def accept_message(sandbox: Sandbox, request: web.Request, body: bytes) -> Answe
     form = dict(pairs)
     to, text, callback = form.get("To", ""), form.get("Body", ""), form.get("StatusCallback", "")
     sender, service = check_form(account, form)
+    media = [value for name, value in pairs if name == "MediaUrl"]
+    _check_media(media)
     if sandbox.blocks.get((sender_scope(account), to)):
         raise refuse(21610)
     plan = sandbox.plan("sms", to)
@@ -112,7 +116,7 @@ def accept_message(sandbox: Sandbox, request: web.Request, body: bytes) -> Answe
     reference = parse_qs(urlsplit(callback).query).get("ref", [""])[0]
     message: dict[str, Any] = {
         "sid": new_sid(), "account": account.id, "service": service, "to": to, "from": sender, "body": text,
-        "media": sum(name == "MediaUrl" for name, _ in pairs), "segments": segment_count(text), "created": now,
+        "media": len(media), "segments": segment_count(text), "created": now,
         "timeline": timeline(sandbox, "accepted" if service else "queued", now, plan),
     }  # fmt: skip
     record = sandbox.accept(account, "sms", to, reference, message["sid"], message)
@@ -161,6 +165,18 @@ def _check_callback(callback: str) -> None:
         raise refuse(21609, callback) from None
     if not usable or "_" in (parts.hostname or "") or len(callback) > MAX_CALLBACK or re.search(r"\s", callback):
         raise refuse(21609, callback)
+
+
+def _check_media(media: list[str]) -> None:
+    if len(media) > MAX_MEDIA:
+        raise refuse(21623)
+    for address in media:
+        try:
+            usable = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise refuse(21620)
 
 
 def describe(sandbox: Sandbox, request: web.Request) -> Answer:

@@ -359,6 +359,23 @@ class TestParse:
         [event] = parse("inbound_start.txt")
         assert (event.kind, event.text, event.suppress) == (EventKind.OPTED_IN, "Start", "")
 
+    @pytest.mark.parametrize(
+        ("fields", "answered"),
+        [
+            ("Body=HELP&OptOutType=HELP&To=72345", True),
+            ("Body=ajuda&OptOutType=HELP&To=%2B15005550006", True),
+            ("Body=+help+&To=%2B15005550006", True),
+            ("Body=Stop&To=%2B15005550006", True),
+            ("Body=help&To=72345", None),
+            ("Body=ajuda&To=%2B15005550006", None),
+            ("Body=help+me&To=%2B15005550006", None),
+        ],
+    )
+    def test_keyword_that_twilio_answered_is_told_apart(self, fields: str, answered: bool | None) -> None:
+        [event] = receiver().parse(webhook(f"MessageSid=SM1&SmsStatus=received&{fields}".encode()))
+        assert event.data.get("answered") is answered
+        assert event.kind is EventKind.INBOUND
+
     def test_picture_keeps_its_address(self) -> None:
         [event] = parse("inbound_picture.txt")
         assert event.message_type == "media"
