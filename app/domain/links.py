@@ -89,7 +89,7 @@ def eligible(link: str, channel: Channel, shortening: Shortening, public_url: st
     if link.startswith(f"{public_url}/r/"):
         return False
     if link.startswith(f"{public_url}/u/"):
-        return channel is Channel.SMS and len(link) > short_length
+        return channel is Channel.SMS
     if shortening is Shortening.IF_SHORTER:
         return len(link) > short_length
     return shortening is Shortening.ALWAYS

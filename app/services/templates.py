@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import Feature
 from app.channels.registry import adapter_class
-from app.domain.status import Channel
+from app.domain.status import Channel, Purpose
 from app.domain.template import CompiledTemplate, compile_template
 from app.domain.template.preview import segments_shown, warnings
 from app.errors import FieldError, InvalidInput, NotFound
@@ -23,6 +23,7 @@ from app.schemas.templates import (
     TemplatePreview,
     TemplatePreviewRead,
 )
+from app.services.sending.shortening import with_sample_links
 
 
 async def create(session: AsyncSession, tenant_id: UUID, wanted: TemplateCreate, *, id: UUID) -> Template:
@@ -75,7 +76,10 @@ async def preview(
         )
     media = await _sms_takes_media(session, tenant.id)
     return TemplatePreviewRead(
-        channels={channel: _show(compiled, channel, languages, context, media) for channel in channels}
+        channels={
+            channel: _show(compiled, channel, languages, context, media, _purpose(template), public_url)
+            for channel in channels
+        }
     )
 
 
@@ -112,13 +116,26 @@ async def _sms_takes_media(session: AsyncSession, tenant_id: UUID) -> bool:
     return setting is None or Feature.MEDIA in adapter_class(Channel.SMS, setting.provider).features
 
 
+def _purpose(template: Template) -> Purpose:
+    """What it is probably sent as."""
+    return Purpose.MARKETING if template.category.lower() == "marketing" else Purpose.TRANSACTIONAL
+
+
 def _show(
-    compiled: CompiledTemplate, channel: Channel, languages: tuple[str, ...], context: dict[str, Any], media: bool
+    compiled: CompiledTemplate,
+    channel: Channel,
+    languages: tuple[str, ...],
+    context: dict[str, Any],
+    media: bool,
+    purpose: Purpose,
+    public_url: str,
 ) -> ChannelPreview:
     try:
         rendered = compiled.render(channel, languages, context, media=media)
     except InvalidInput as error:
         return ChannelPreview(problems=_problems(error.errors))
+    if channel is Channel.SMS:
+        rendered = with_sample_links(rendered, purpose, public_url)
     shown = RenderedChannel(
         type=rendered.type.value,
         template_name=rendered.template_name,

@@ -62,6 +62,24 @@ class TestPreview:
         shown = await api.post(f"/v1/templates/{template['id']}/preview", json={"variables": {"code": "1"}})
         assert shown.json()["channels"]["sms"]["rendered"]["content"]["body"] == "Hi Ana, 1"
 
+    @pytest.mark.parametrize(
+        ("category", "said", "links"),
+        [
+            ("marketing", {}, ["http://relay.test/r/preview000"] * 2),
+            ("utility", {}, ["http://relay.test/r/preview000", "http://a.example"]),
+            ("marketing", {"short_links": False}, ["https://shop.example/a/long/way/to/go", "http://a.example"]),
+        ],
+    )
+    async def test_an_sms_is_as_long_as_its_short_links_make_it(
+        self, api: Api, category: str, said: dict[str, bool], links: list[str]
+    ) -> None:
+        core = {"blocks": {"body": "https://shop.example/a/long/way/to/go http://a.example {{ unsubscribe_url }}"}}
+        template = await make_template(api, category=category, core_schema={**core, "sms": said})
+        shown = await api.post(f"/v1/templates/{template['id']}/preview", json={"channel": "sms"})
+        sms = shown.json()["channels"]["sms"]["rendered"]
+        assert sms["content"]["body"] == " ".join([*links, "http://relay.test/r/preview000"])
+        assert sms["segments"]["units"] == len(sms["content"]["body"])
+
     async def test_segments_name_the_characters_that_make_them_more(self, api: Api) -> None:
         template = await make_template(api, core_schema={"blocks": {"body": "Olá! Até já 🎉 " + "ã" * 70}})
         shown = await api.post(f"/v1/templates/{template['id']}/preview", json={"channel": "sms"})
@@ -102,7 +120,7 @@ class TestPreview:
         made = await api.post("/v1/onboarding/channel-settings", json=setting)
         assert made.status_code == 201, made.text
         linked = (await api.post(path, json={"channel": "sms"})).json()["channels"]["sms"]
-        assert linked["rendered"]["content"] == {"body": "Look\nhttps://x.example/a.png"}
+        assert linked["rendered"]["content"] == {"body": "Look\nhttp://relay.test/r/preview000"}
         assert linked["warnings"] == ["The provider of SMS takes no media: its address is in the text."]
 
     async def test_an_unknown_template_is_not_found(self, api: Api) -> None:

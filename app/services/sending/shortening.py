@@ -24,6 +24,8 @@ from app.repositories.short_links import NewLink
 from app.services.links import OWN
 from app.tokens import CODE_LENGTH, ShortCodes
 
+SAMPLE_CODE = "preview000"  # as long as a real one
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -41,6 +43,14 @@ def draft_of(message_id: UUID, rendered: Rendered, channel: Channel, purpose: Pu
     else:
         shortening = sms_shortening(purpose, rendered.short_links)
     return Draft(message_id, channel, rendered, shortening)
+
+
+def with_sample_links(sms: Rendered, purpose: Purpose, public_url: str) -> Rendered:
+    """An SMS as long as it will be, for a preview: its short links are no working ones."""
+    sample, shortening = f"{public_url}/r/{SAMPLE_CODE}", sms_shortening(purpose, sms.short_links)
+    found = _links_of(sms.content, Channel.SMS)
+    links = {link: sample for link in found if eligible(link, Channel.SMS, shortening, public_url, len(sample))}
+    return replace(sms, content=_with_links(sms.content, Channel.SMS, links)) if links else sms
 
 
 class Shortener:
