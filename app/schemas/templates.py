@@ -158,7 +158,7 @@ PREVIEW_READ_EXAMPLE = {
             },
             "warnings": [
                 "Not in GSM-7: á ó. A part of the SMS therefore holds 70 characters rather than 160; "
-                "sms.transliterate writes them in other letters."
+                "sms.transliterate writes them in its letters."
             ],
             "problems": [],
         }

@@ -91,6 +91,7 @@ def _mjml(shape: Shape) -> str:
     <mj-attributes>
       <mj-all font-family="Helvetica, Arial, sans-serif" />
       <mj-section direction="{direction}" />
+      <mj-column direction="{direction}" />
       <mj-text font-size="16px" line-height="1.5" color="#111827" align="{align}" />
       <mj-button font-size="16px" background-color="#111827" color="#ffffff" border-radius="6px" />
     </mj-attributes>

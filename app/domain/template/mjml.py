@@ -20,6 +20,8 @@ from app.errors import InvalidInput
 MAX_MJML = 200_000  # characters
 POSITION = re.compile(r" at position (\d+):\d+$")
 ROOT = re.compile(r"<mjml\b", re.IGNORECASE)
+HEAD = re.compile(r"<mj-head\b[^>]*(?<!/)>", re.IGNORECASE)
+BODY = re.compile(r"<mj-body\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,11 @@ def _compiled(source: str) -> tuple[BoundTemplate | None, tuple[str, ...]]:
         return None, tuple(found.problems)
     if not ROOT.match(found.mjml.lstrip()):
         return None, ("line 1: it must begin with <mjml>",)
-    if not found.has_lang:
-        found.mjml = ROOT.sub(_language(found), found.mjml, count=1)
+    written = _in_its_language(found)
     try:
-        html = mrml.to_html(found.mjml, render_options=mrml.RenderOptions(disable_comments=False, fonts={})).content
+        html = mrml.to_html(written, render_options=mrml.RenderOptions(disable_comments=False, fonts={})).content
     except OSError as error:  # all that the library raises
-        return None, (_located(str(error), found.mjml),)
+        return None, (_located(str(error), written),)
     reason = _lost(html, found) or why_html(_without_fonts(html, found.fonts), input_too=found.presses)
     if reason:
         return None, (reason,)
@@ -76,10 +77,21 @@ def _compiled(source: str) -> tuple[BoundTemplate | None, tuple[str, ...]]:
         return None, (f"Liquid: {str(error.message).rstrip('.')}",)
 
 
-def _language(found: Scan) -> str:
-    """Language and direction of the message, where the layout has none of its own."""
+def _in_its_language(found: Scan) -> str:
+    """The MJML with language and direction of the message, where it has none of its own."""
+    if found.has_lang:
+        return found.mjml
     lang, direction = found.slots.add("{{ blocks.lang }}"), found.slots.add("{{ blocks.dir }}")
-    return f'<mjml lang="{lang}" dir="{direction}"'
+    written = ROOT.sub(f'<mjml lang="{lang}" dir="{direction}"', found.mjml, count=1)
+    if "direction=" in written:
+        return written
+    # MJML writes the direction into every column, left to right unless it is told otherwise
+    whole = (
+        f'<mj-attributes><mj-section direction="{direction}" /><mj-column direction="{direction}" /></mj-attributes>'
+    )
+    if HEAD.search(written):
+        return HEAD.sub(lambda head: head[0] + whole, written, count=1)
+    return BODY.sub(lambda body: f"<mj-head>{whole}</mj-head>{body[0]}", written, count=1)
 
 
 def _located(error: str, mjml: str) -> str:

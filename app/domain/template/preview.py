@@ -75,10 +75,8 @@ def _of_sms(template: CompiledTemplate, content: Content, shown: dict[str, Any],
         listed = " ".join(
             char if char.isprintable() else f"U+{ord(char):04X}" for char in outside_gsm(text)[:MOST_NAMED]
         )
-        yield (
-            f"Not in GSM-7: {listed}. A part of the SMS therefore holds 70 characters rather than 160; "
-            "sms.transliterate writes them in other letters."
-        )
+        hint = "" if _is_of_another_script(text) else "; sms.transliterate writes them in its letters"
+        yield f"Not in GSM-7: {listed}. A part of the SMS therefore holds 70 characters rather than 160{hint}."
     if count.segments > 1:
         yield f"The SMS is sent, and paid for, as {count.segments} messages."
     yield from _replies_left_out(content)
@@ -96,6 +94,11 @@ def _of_whatsapp(content: Content, rendered: Rendered) -> Iterator[str]:
         yield from _replies_left_out(content)
     if len(rendered.content.get("body", "")) > LONGEST_TEXT:
         yield f"The text has {len(rendered.content['body']):,} characters; WhatsApp takes at most {LONGEST_TEXT:,}."
+
+
+def _is_of_another_script(text: str) -> bool:
+    """Whether it has letters that are hard to read in Latin ones."""
+    return any(char.isalpha() and not unicodedata.name(char, "LATIN").startswith("LATIN") for char in outside_gsm(text))
 
 
 def _replies_left_out(content: Content) -> Iterator[str]:
