@@ -22,6 +22,7 @@ CONNECT_SECONDS = 5.0
 # Shorter than the idle timeout of common servers (5 s): a POST on a connection that the server is just closing
 # fails with an unknown outcome, so a connection is given up before the server thinks of it.
 KEEP_ALIVE_SECONDS = 4.0
+FILE_SECONDS = 600.0  # 100 MB at less than 2 Mbit/s
 
 # aiohttp raises these while it waits for, opens or secures a connection: no byte of the request has left.
 # httpx-aiohttp reports them *and* later resets alike as httpx.ConnectTimeout, so only the cause can tell them apart.
@@ -56,6 +57,7 @@ class WholeAnswers(AiohttpTransport):
         # `total` counts from the start and bounds a provider that drips, which a read timeout never would
         total = timeout.connect + timeout.read if timeout.connect and timeout.read else None
         self._timeout = aiohttp.ClientTimeout(total=total, sock_connect=timeout.connect, connect=timeout.pool)
+        self._for_files = aiohttp.ClientTimeout(total=FILE_SECONDS, sock_connect=timeout.connect, connect=timeout.pool)
         self._through: dict[str, Any] = {}
 
     def through(self, proxy: httpx.Proxy) -> "WholeAnswers":
@@ -66,15 +68,21 @@ class WholeAnswers(AiohttpTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not isinstance(self.client, aiohttp.ClientSession):
             self.client = self.get_client()
+        data: Any
+        timeout = self._timeout
+        try:
+            data = request.content or None
+        except httpx.RequestNotRead:  # a file, which leaves piece by piece
+            timeout, data = self._for_files, request.stream
         with map_aiohttp_exceptions():
             response = await self.client.request(
                 request.method,
                 str(request.url),
                 headers=request.headers,
-                data=request.content or None,
+                data=data,
                 allow_redirects=False,
                 auto_decompress=False,
-                timeout=self._timeout,
+                timeout=timeout,
                 **self._through,
             )
             body = await response.read()  # gives the connection back, and closes it when that fails

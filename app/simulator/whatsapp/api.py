@@ -16,13 +16,16 @@ from app.simulator.whatsapp.approvals import post_template
 from app.simulator.whatsapp.checks import check_body
 from app.simulator.whatsapp.errors import TITLES, UNDELIVERABLE, bad_token, refuse, unknown_object
 from app.simulator.whatsapp.events import new_wamid, schedule_statuses
+from app.simulator.whatsapp.media import FILES, Files, read_upload
 from app.simulator.whatsapp.templates import as_listed, check_template, listed_templates
 
 VERSION = r"{version:v\d+\.\d+}"
 
 
 def add_routes(app: web.Application) -> None:
+    app[FILES] = Files()
     app.router.add_post(f"/{VERSION}/{{phone_number_id}}/messages", post_message)
+    app.router.add_post(f"/{VERSION}/{{phone_number_id}}/media", post_media)
     app.router.add_get(f"/{VERSION}/{{waba_id}}/message_templates", get_templates)
     app.router.add_get(f"/{VERSION}/{{phone_number_id}}", get_phone_number)
     app.router.add_post("/sandbox/templates", post_template)
@@ -32,7 +35,21 @@ async def post_message(request: web.Request) -> web.Response:
     body = await request.read()
     sandbox, sender = request.app[SANDBOX], request.match_info["phone_number_id"]
     token = request.headers.get("Authorization", "")
-    return await serve(request, WHATSAPP, lambda: accept_message(sandbox, token, sender, body), _fail)
+    files = request.app[FILES]
+    return await serve(request, WHATSAPP, lambda: accept_message(sandbox, files, token, sender, body), _fail)
+
+
+async def post_media(request: web.Request) -> web.Response:
+    sandbox, token = request.app[SANDBOX], request.headers.get("Authorization", "")
+    sender, read = request.match_info["phone_number_id"], await read_upload(request)
+
+    def keep() -> Answer:
+        _sender(sandbox, token, sender, "post")
+        if isinstance(read, Refusal):
+            raise read
+        return Answer(200, {"id": request.app[FILES].add(sender, read[0])})
+
+    return await serve(request, WHATSAPP, keep, _fail, faulty=False)
 
 
 async def get_templates(request: web.Request) -> web.Response:
@@ -58,7 +75,7 @@ def authorize(sandbox: Sandbox, authorization: str) -> set[str]:
     return allowed
 
 
-def accept_message(sandbox: Sandbox, authorization: str, sender: str, body: bytes) -> Answer:
+def accept_message(sandbox: Sandbox, files: Files, authorization: str, sender: str, body: bytes) -> Answer:
     account = _sender(sandbox, authorization, sender, "post")
     rate = account.messages_per_second or sandbox.behaviour.messages_per_second
     now = time.time()
@@ -71,6 +88,7 @@ def accept_message(sandbox: Sandbox, authorization: str, sender: str, body: byte
     if isinstance(payload, dict) and payload.get("status") == "read":
         return _mark_as_read(payload)
     digits, kind = check_body(payload)
+    files.check(sender, payload, kind)
     address, reference = "+" + digits, payload.get("biz_opaque_callback_data", "")
     if digits == account.display_phone_number:
         raise refuse(131021, "Recipient and sender are the same phone number.")

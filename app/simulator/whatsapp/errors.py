@@ -20,6 +20,7 @@ TITLES = {
     131048: "Spam rate limit hit",
     131049: "This message was not delivered to maintain healthy ecosystem engagement",
     131051: "Unsupported message type",
+    131053: "Media upload error",
     131056: "(Business Account, Consumer Account) pair rate limit hit",
     132000: "Number of parameters does not match the expected number of params",
     132001: "Template name does not exist in the translation",

@@ -24,6 +24,7 @@ from app.channels.base import (
 )
 from app.channels.credentials import not_plain, problems
 from app.channels.http import exchange
+from app.channels.media import MediaFile
 from app.channels.provider_templates import ProviderTemplate
 from app.channels.webhooks import mapping, same
 from app.channels.whatsapp.cloud import events, management
@@ -72,6 +73,7 @@ class WhatsAppCloud(OneByOne):
         version = context.api_version or DEFAULT_VERSION
         self.business_account = credentials["waba_id"]
         self._url = httpx.URL(f"{context.base_url}/{version}/{credentials['phone_number_id']}/messages")
+        self._media_url = httpx.URL(f"{context.base_url}/{version}/{credentials['phone_number_id']}/media")
         self._templates_url = httpx.URL(f"{context.base_url}/{version}/{credentials['waba_id']}/message_templates")
         self._headers = httpx.Headers(
             {
@@ -119,6 +121,9 @@ class WhatsAppCloud(OneByOne):
             if isinstance(accepted, dict) and isinstance(accepted.get("id"), str):
                 return Receipt(provider_message_id=accepted["id"], raw=answer)
         raise OutcomeUnknown("Accepted without a message id.", provider_code=f"http_{response.status_code}")
+
+    async def upload_media(self, media: MediaFile) -> str:
+        return await management.upload_media(self._http, self._media_url, self._headers["Authorization"], media)
 
     async def list_templates(self, name: str = "") -> list[ProviderTemplate]:
         return await management.list_templates(self._http, self._templates_url, self._headers, name)

@@ -1,4 +1,4 @@
-"""The templates of a business account, as Meta lists them.
+"""The templates of a business account, as Meta lists them, and the files that it keeps.
 
 https://developers.facebook.com/docs/graph-api/reference/whats-app-business-account/message_templates
 """
@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 
 from app.channels.http import exchange
+from app.channels.media import MediaFile
 from app.channels.provider_templates import ProviderTemplate
 from app.channels.webhooks import mapping, text
 from app.channels.whatsapp.cloud.answers import answer_of, error_of
-from app.errors import ProviderMisconfigured, ProviderUnavailable, UnsupportedFeature
+from app.errors import OutcomeUnknown, ProviderMisconfigured, ProviderUnavailable, UnsupportedFeature
 
 PAGE = 100
 MOST_PAGES = 200  # a business account has at most some thousand templates; a cursor that never ends is a mistake
@@ -35,6 +36,28 @@ async def list_templates(
         if not paging.get("next") or not after:
             return [it for it in found if it.name == name] if name else found
     raise UnsupportedFeature(f"The list of templates does not end after {MOST_PAGES} pages.")
+
+
+async def upload_media(http: httpx.AsyncClient, url: httpx.URL, authorization: str, media: MediaFile) -> str:
+    """https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media"""
+    media.file.seek(0)
+    request = httpx.Request(
+        "POST",
+        url,
+        headers={"Authorization": authorization, "Accept": "application/json"},
+        data={"messaging_product": "whatsapp", "type": media.mime_type},
+        files={"file": (media.filename, media.file, media.mime_type)},
+    )
+    try:
+        response = await exchange(http, request)
+    except OutcomeUnknown as error:  # a file that was kept without our knowing is nobody's message
+        raise ProviderUnavailable(error.detail) from error
+    answer = answer_of(response)
+    if not response.is_success:
+        raise error_of(response, mapping(answer.get("error")))
+    if id := text(answer.get("id")):
+        return id
+    raise ProviderUnavailable("The file was accepted without an id.", provider_code=f"http_{response.status_code}")
 
 
 async def _page(http: httpx.AsyncClient, request: httpx.Request) -> dict[str, Any]:
