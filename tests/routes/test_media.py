@@ -59,12 +59,8 @@ class TestUpload:
         )
         path = "/v23.0/300400500600700/messages"
         headers = {"Authorization": "Bearer EAAsandboxaccesstokennotforproduction"}
-        body = {
-            "messaging_product": "whatsapp",
-            "to": "351912345678",
-            "type": "image",
-            "image": {"id": made["media_id"]},
-        }
+        image = {"id": made["media_id"]}
+        body = {"messaging_product": "whatsapp", "to": "351912345678", "type": "image", "image": image}
         assert (await shop.simulator.post(path, json=body, headers=headers)).status_code == 200
         wrong = {**body, "type": "video", "video": image}
         assert (await shop.simulator.post(path, json=wrong, headers=headers)).json()["error"]["code"] == 131053
