@@ -1,6 +1,7 @@
 """The mail server beside the sandbox's HTTP server: a port of its own, in the same process and event loop."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from app.simulator.smtp.submission import MailServer
 
 HOST_NAME = "mx.sandbox.example"
 LARGEST_MESSAGE = 10_000_000
+# aiosmtpd warns of its own use of what it will remove, at every login
+logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
