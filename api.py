@@ -26,6 +26,7 @@ from app.routes import (
     reference,
     segments,
     templates,
+    tenant,
     unsubscribe,
     webhooks,
 )
@@ -40,6 +41,7 @@ from app.temporal import Workflows
 from app.tokens import UnsubscribeTokens
 
 ROUTES = (
+    tenant,
     channel_settings,
     templates,
     imports,  # before contacts, whose /{contact_id} would take /imports

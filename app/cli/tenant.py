@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 import typer
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +17,7 @@ from app.embedded import database
 from app.errors import AppError, NotFound
 from app.models import Role, Tenant
 from app.repositories import tenants as tenant_rows
+from app.schemas.tenant import TenantRead, TenantUpdate
 from app.services import api_keys, tenants
 from app.settings import load_settings
 
@@ -85,6 +87,30 @@ def limit(
         return {"tenant_id": str(owner.id), "messages_per_day": shown}
 
     _show(on_database(work), json)
+
+
+@tenant.command()
+def rules(
+    tenant: Annotated[str, typer.Option(help="Slug or id of the tenant.")],
+    patch: Annotated[
+        str, typer.Option(help="What to change, as JSON: the body of PATCH /v1/tenant. Left out: only show.")
+    ] = "{}",
+) -> None:
+    """Show or change quiet hours, frequency caps, soft bounces and answers to keywords, as one JSON object."""
+    try:
+        wanted = TenantUpdate.model_validate_json(patch).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = "/".join(map(str, problem["loc"]))
+        raise CommandError(f"--patch: {place + ': ' if place else ''}{problem['msg']}") from error
+
+    async def work(sessions: Sessions) -> str:
+        async with sessions.system() as session:
+            owner = await find_tenant(session, tenant)
+        async with sessions.begin(owner.id) as session:
+            return TenantRead.of(await tenants.update(session, owner.id, wanted)).model_dump_json(indent=2)
+
+    typer.echo(on_database(work))
 
 
 @tenant.command()

@@ -16,6 +16,7 @@ use `snake_case`. Errors are `application/problem+json` (RFC 9457) with a pointe
 gets 409.
 """
 TAGS = [
+    {"name": "Tenant", "description": "Who sends, and the rules for all messages: quiet hours, caps, answers."},
     {"name": "Channel settings", "description": "The senders: one per WhatsApp number, SMS account or e-mail account."},
     {"name": "Templates", "description": "Content written once, rendered to every channel."},
     {"name": "Contacts", "description": "People, their addresses and what they allowed."},

@@ -49,6 +49,20 @@ class TestLimit:
             assert tenant.settings_json == {"limits": found}
 
 
+class TestRules:
+    def test_are_changed_by_a_merge_patch_and_shown(self, database_url: str) -> None:
+        slug = json.loads(relay(database_url, "create", "--name", "Rules", "--json").stdout)["slug"]
+        patch = json.dumps({"frequency_caps": [{"messages": 2, "period_days": 7}]})
+        assert relay(database_url, "rules", "--tenant", slug, "--patch", patch).returncode == 0
+        shown = json.loads(relay(database_url, "rules", "--tenant", slug).stdout)
+        assert shown["frequency_caps"] == [{"messages": 2, "period_days": 7}]
+        refused = relay(database_url, "rules", "--tenant", slug, "--patch", '{"soft_bounces": {"count": 0}}')
+        assert (refused.returncode, refused.stderr.splitlines()) == (
+            1,
+            ["relay: count must be a whole number from 1 to 100."],
+        )
+
+
 class TestKeys:
     async def test_a_key_is_made_for_a_role_and_revoked(self, database_url: str, sessions: Sessions) -> None:
         slug = json.loads(relay(database_url, "create", "--name", "Keys", "--json").stdout)["slug"]
