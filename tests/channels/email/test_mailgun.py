@@ -110,6 +110,7 @@ class TestCheckCredentials:
             ("domain", "../mg.example.org"),
             ("region", "mars"),
             ("from_email", "news"),
+            ("reply_to", "news"),
         ],
     )
     def test_what_is_wrong_is_named(self, name: str, value: str) -> None:
@@ -153,6 +154,14 @@ class TestSend:
         provider.will(ACCEPTED)
         await sender.send(replace(MAIL, to_name="Sá, Ana"))
         assert dict(parse_qsl(provider.requests[0].body.decode()))["to"] == '"Sá, Ana" <ana@example.com>'
+
+    async def test_answers_may_go_elsewhere(self, provider: ScriptedProvider, http: httpx.AsyncClient) -> None:
+        credentials = {**CREDENTIALS, "reply_to": "help@example.org"}
+        provider.will(ACCEPTED)
+        adapter = MailgunEmail(credentials, context(http, provider.url))
+        await adapter.send(MAIL)
+        await adapter.send_batch([mail(0), mail(1)])
+        assert {batch_of(request)[1]["h:Reply-To"] for request in provider.requests} == {"help@example.org"}
 
     async def test_location_is_not_supported(self, sender: Adapter) -> None:
         with pytest.raises(UnsupportedFeature):

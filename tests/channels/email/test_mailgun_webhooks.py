@@ -83,6 +83,7 @@ class TestParse:
             ("complained", EventKind.COMPLAINED),
             ("stored", EventKind.INBOUND),
             ("list_uploaded", EventKind.UNKNOWN),
+            ("routed", EventKind.UNKNOWN),
         ],
     )
     def test_event_gives_the_kind(self, name: str, kind: EventKind) -> None:
@@ -132,6 +133,10 @@ class TestParse:
         assert event.data.get("bounce") == ("soft" if retryable else None)
         assert event.error_detail
         assert event.address == "rui@example.com"
+
+    def test_refusal_by_policy_is_no_fault_of_the_address(self) -> None:
+        event = parse("refused_for_now.json")
+        assert (event.retryable, event.suppress, event.data["bounce"]) == (True, "", "block")
 
     def test_deferral_says_why(self) -> None:
         event = parse("deferred.json")

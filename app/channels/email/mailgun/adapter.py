@@ -58,7 +58,7 @@ class MailgunEmail:
     required_credentials: ClassVar[frozenset[str]] = frozenset(
         {"api_key", "domain", "region", "from_email", "webhook_signing_key"}
     )
-    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name"})
+    optional_credentials: ClassVar[frozenset[str]] = frozenset({"from_name", "reply_to"})
     secret_credentials: ClassVar[frozenset[str]] = frozenset({"api_key", "webhook_signing_key"})
     default_messages_per_second: ClassVar[float | None] = None  # Mailgun names no limit until it is reached
     recipient_interval: ClassVar[timedelta | None] = None
@@ -73,7 +73,9 @@ class MailgunEmail:
         origin = context.base_url if moved else REGIONS[credentials["region"].lower()]
         self._url = httpx.URL(f"{origin}/v3/{self._domain}/messages")
         self._events_url = httpx.URL(f"{origin}/v3/{self._domain}/events")
-        self._from = written(credentials.get("from_name", ""), credentials["from_email"])
+        self._common = [("from", written(credentials.get("from_name", ""), credentials["from_email"]))]
+        if reply_to := credentials.get("reply_to"):
+            self._common.append(("h:Reply-To", reply_to))
         self._signing_key = credentials["webhook_signing_key"].encode()
         basic = base64.b64encode(f"api:{credentials['api_key']}".encode()).decode()
         self._headers = httpx.Headers({"Authorization": f"Basic {basic}", "Accept": "application/json"})
@@ -86,8 +88,9 @@ class MailgunEmail:
             found.append("credentials.domain is not a domain name")
         if (region := credentials.get("region")) and region.lower() not in REGIONS:
             found.append("credentials.region must be us or eu")
-        if (address := credentials.get("from_email")) and "@" not in address:
-            found.append("credentials.from_email is not an e-mail address")
+        for name in ("from_email", "reply_to"):
+            if (address := credentials.get(name)) and "@" not in address:
+                found.append(f"credentials.{name} is not an e-mail address")
         return found
 
     @classmethod
@@ -104,7 +107,7 @@ class MailgunEmail:
         return [name] if name else []
 
     async def send(self, message: OutboundMessage) -> Receipt:
-        return await self._post(forms.single(message, self._from, self._message_id(message)))
+        return await self._post(forms.single(message, self._common, self._message_id(message)))
 
     async def send_batch(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
         """Several messages to one person, and what can't be part of a batch, leave in requests of their own."""
@@ -118,7 +121,7 @@ class MailgunEmail:
         try:
             if len(messages) == 1:
                 return [await self.send(messages[0])]
-            return [await self._post(forms.batch(messages, self._from))] * len(messages)
+            return [await self._post(forms.batch(messages, self._common))] * len(messages)
         except MessageRejected as error:
             if len(messages) == 1:
                 return [error]

@@ -63,7 +63,7 @@ def parse(item: dict[str, Any]) -> WebhookEvent:
             tenant_id=text(variables.get("tenant_id")),
             severity=text(item.get("severity")),
             reason=text(item.get("reason")),
-            bounce="soft" if fault is TRANSIENT else "",
+            bounce=_bounce(item) if fault is TRANSIENT else "",
             retry_seconds=status.get("retry-seconds"),
             url=text(item.get("url")),
             bot=text(client.get("bot")),
@@ -76,6 +76,8 @@ def parse(item: dict[str, Any]) -> WebhookEvent:
 
 def kind_of(item: dict[str, Any]) -> EventKind:
     kind = EVENT_KINDS.get(text(item.get("event")), EventKind.UNKNOWN)
+    if mapping(item.get("flags")).get("is-routed") is True:
+        return EventKind.UNKNOWN  # a person's mail on its way to us
     if kind is EventKind.FAILED and item.get("severity") == "temporary":
         return EventKind.DEFERRED
     if kind in (EventKind.READ, EventKind.CLICKED) and mapping(item.get("client-info")).get("bot"):
@@ -121,6 +123,11 @@ def _digest(item: dict[str, Any]) -> str:
 def _address(item: dict[str, Any]) -> str:
     """A `rejected` event names the person in the message's headers only."""
     return text(item.get("recipient")).strip().lower() or mailbox(text(headers(item).get("to")))[1]
+
+
+def _bounce(item: dict[str, Any]) -> str:
+    """Of what failed for now: several soft ones end an address, a refusal by policy is no fault of it."""
+    return "block" if enhanced_code(mapping(item.get("delivery-status"))).startswith("4.7.") else "soft"
 
 
 def _failure(item: dict[str, Any], status: dict[str, Any]) -> tuple[str, str]:

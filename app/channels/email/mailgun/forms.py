@@ -24,22 +24,23 @@ MOST_BYTES = 10_000_000  # of the variables of a batch: a request may have 52 MB
 Form = list[tuple[str, str]]
 
 
-def single(message: OutboundMessage, sender: str, own_message_id: str) -> Form:
-    """One message. Its Message-Id is its own, so that it can be looked up, and people's answers name it.
+def single(message: OutboundMessage, common: Form, own_message_id: str) -> Form:
+    """One message; `common` is who sends it. Its Message-Id is its own, so that it can be looked up, and people's
+    answers name it.
 
     Raises MessageRejected or UnsupportedFeature."""
     content = _checked(message)
-    form = [("from", sender), ("to", written(message.to_name, message.to)), ("subject", content["subject"])]
+    form = [*common, ("to", written(message.to_name, message.to)), ("subject", content["subject"])]
     form += [(name, content[name]) for name in ("text", "html") if content.get(name)]
     form += [(f"h:{name}", value) for name, value in _headers(message).items()]
     form.append(("h:Message-Id", f"<{own_message_id}>"))
     return [*form, *_variables(message, str(message.reference))]
 
 
-def batch(messages: Sequence[OutboundMessage], sender: str) -> Form:
+def batch(messages: Sequence[OutboundMessage], common: Form) -> Form:
     """Several messages of one part, see `parts`. They get one Message-Id, Mailgun's, which is the answer's."""
     first = messages[0]
-    form = [("from", sender), *(("to", written(message.to_name, message.to)) for message in messages)]
+    form = [*common, *(("to", written(message.to_name, message.to)) for message in messages)]
     form += [(name, f"%recipient.{name}%") for name in ("subject", "text", "html") if first.content.get(name)]
     form += [(f"h:{name}", f"%recipient.h{index}%") for index, name in enumerate(_headers(first))]
     variables = {message.to: _own(message) for message in messages}
