@@ -63,6 +63,7 @@ def settings(data_dir: Path, database_url: str) -> Settings:
         sendgrid_base_url="http://127.0.0.1:9",
         mailgun_base_url="http://127.0.0.1:9",
         resend_base_url="http://127.0.0.1:9",
+        smtp_base_url="smtp://127.0.0.1:9",
     )
 
 
