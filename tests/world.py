@@ -375,7 +375,7 @@ class World:
 def _own_account(channel: Channel, id: UUID) -> dict[str, str]:
     if channel is Channel.WHATSAPP:
         return {"phone_number_id": str(id.int)[-15:], "access_token": f"EAA{id.hex}"}
-    if channel is Channel.SMS:
+    if provider == "twilio":
         return {"account_sid": f"AC{id.hex}"}
     return {"api_key": f"SG.{id.hex}.secret"}
 
