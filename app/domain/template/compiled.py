@@ -34,10 +34,14 @@ class Rendered:
 
 
 class CompiledTemplate:
-    """Parsed once, rendered per contact. The caller keeps it; `lang` names the language of the default blocks."""
+    """Parsed once, rendered per contact. The caller keeps it; `lang` names the language of the default blocks.
 
-    def __init__(self, variables: Sequence[Variable], default: Content, i18n: Mapping[str, Content]) -> None:
-        self.variables = tuple(variables)
+    `names` are the variables that some text of it reads."""
+
+    def __init__(
+        self, variables: Sequence[Variable], default: Content, i18n: Mapping[str, Content], names: frozenset[str]
+    ) -> None:
+        self.variables, self.names = tuple(variables), names
         self.languages = tuple(content.lang for content in (default, *i18n.values()) if content.lang)
         self._default = default
         self._by_lang = dict.fromkeys(_keys(default.lang), default)
@@ -117,7 +121,8 @@ def compile_template(core_schema: Any, *, lang: str = "") -> CompiledTemplate:
     default = compiler.version(schema.default, lang)
     i18n = {name: compiler.version(version, name) for name, version in schema.i18n.items()}
     found.raise_any()
-    return CompiledTemplate(schema.variables, default, i18n)
+    names = frozenset(name for text in compiler.parsed.values() for name in text.names)
+    return CompiledTemplate(schema.variables, default, i18n, names)
 
 
 class _Compiler:

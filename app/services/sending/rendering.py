@@ -36,7 +36,8 @@ class Renderer:
         media: bool,
     ) -> Rendered:
         """`media`: the sender takes pictures and files. Raises InvalidInput, of which MissingVariable is one kind."""
-        if purpose is not Purpose.MARKETING:
+        wanted = channel is Channel.EMAIL or "unsubscribe_url" in template.names
+        if purpose is not Purpose.MARKETING or not wanted:
             return template.render(channel, languages, context, media=media)
         url = self.unsubscribe_url(channel, tenant_id, contact_id, message_id)
         rendered = template.render(channel, languages, {**context, "unsubscribe_url": url}, media=media)
