@@ -36,14 +36,15 @@ def content_of(message: Object) -> Content:
         case "location":
             return Content(type="location", text=text(body.get("name")), data={"location": body})
         case "reaction":
-            reacted_to = text(body.get("message_id"))
-            return Content(type="reaction", text=text(body.get("emoji")), context_id=reacted_to)
+            return _reaction(body)
         case "button":
             return Content(type="button", text=text(body.get("text")), data={"payload": text(body.get("payload"))})
         case "interactive":
             return _interactive(body)
-        case "contacts" | "order":
-            return Content(type=kind, data={kind: message.get(kind)})
+        case "contacts":
+            return Content(type="contacts", data={"contacts": message.get("contacts")})
+        case "order":
+            return Content(type="order", text=text(body.get("text")), data={"order": body})
         case _:
             return Content(type="unknown", data={"type": kind, "errors": message.get("errors")})
 
@@ -54,6 +55,13 @@ def _media(kind: str, body: Object) -> Content:
     return Content(
         type="audio" if kind == "audio" else "media", text=text(body.get("caption")), data={"media": dict(media)}
     )
+
+
+def _reaction(body: Object) -> Content:
+    """Taken back, it says nothing any more."""
+    emoji = text(body.get("emoji"))
+    kind = EventKind.INBOUND if emoji else EventKind.UNKNOWN
+    return Content(type="reaction", text=emoji, kind=kind, context_id=text(body.get("message_id")))
 
 
 def _interactive(body: Object) -> Content:
