@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     provider_timeout_seconds: float = Field(15, gt=0)
     max_body_bytes: int = Field(1_000_000, ge=1_000)
     max_webhook_bytes: int = Field(3_500_000, ge=1_000)
+    max_mail_bytes: int = Field(31_000_000, ge=1_000)
     max_import_bytes: int = Field(512_000_000, ge=1_000)
     drain_seconds: float = Field(25, gt=0)
     log_level: str = "INFO"

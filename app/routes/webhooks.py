@@ -34,6 +34,10 @@ class RawRoute(APIRoute):
 router = APIRouter(prefix=PREFIX.rstrip("/"), tags=["Webhooks"], route_class=RawRoute)
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
 async def read_webhook(scope: Scope, receive: Receive, public_url: str, most_bytes: int) -> WebhookRequest:
     """The request as the provider made it: its address from our own configuration, not from its Host header.
 
@@ -41,7 +45,7 @@ async def read_webhook(scope: Scope, receive: Receive, public_url: str, most_byt
     """
     path = scope.get("raw_path") or scope["path"].encode()
     query = scope["query_string"].decode("latin-1")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope)
     return WebhookRequest(
         method=scope["method"],
         url=f"{public_url}{path.decode('latin-1')}{'?' if query else ''}{query}",
@@ -54,7 +58,7 @@ async def read_webhook(scope: Scope, receive: Receive, public_url: str, most_byt
 async def _body(receive: Receive, length: str, most_bytes: int) -> bytes:
     if length.isdecimal() and int(length) > most_bytes:
         raise TooLarge(f"A webhook may have {most_bytes} bytes at most.")
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -64,13 +68,14 @@ async def _body(receive: Receive, length: str, most_bytes: int) -> bytes:
         if len(body) > most_bytes:
             raise TooLarge(f"A webhook may have {most_bytes} bytes at most.")
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 async def _receive(scope: Scope, receive: Receive, channel: Channel, settings_id: str | None) -> Response:
     intake: WebhookIntake = scope["app"].state.webhooks
     named = _uuid(settings_id)
-    webhook = await read_webhook(scope, receive, intake.public_url, intake.most_bytes)
+    most_bytes = await intake.most_bytes_of(channel, named, headers_of(scope).get("content-type", ""))
+    webhook = await read_webhook(scope, receive, intake.public_url, most_bytes)
     return answer_to(channel, webhook, await intake.receive(channel, named, webhook))
 
 

@@ -19,4 +19,5 @@ def form(fields: Mapping[str, str] | Sequence[tuple[str, str]], *files: File, ur
     builder = EnvironBuilder(method="POST", data=data, content_type="multipart/form-data")
     environ = builder.get_environ()
     builder.close()
-    return webhook(environ["wsgi.input"].read(), url, content_type=environ["CONTENT_TYPE"])
+    with environ["wsgi.input"] as stream:
+        return webhook(stream.read(), url, content_type=environ["CONTENT_TYPE"])

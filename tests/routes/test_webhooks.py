@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from sqlmodel import col
 
+from app.channels.email.sendgrid import SendGridEmail
 from app.channels.http import provider_client
 from app.db import Sessions
 from app.domain.status import Channel
@@ -21,6 +22,7 @@ from app.services.senders import Senders
 from app.services.webhooks import WebhookIntake
 from app.settings import Settings
 from tests import factories, providers
+from tests.channels.forms import form
 from tests.providers import Post
 from tests.routes.webhook_server import get_to_know, serving_webhooks, webhook_app
 
@@ -254,6 +256,45 @@ class TestReceiveWhatsApp:
         value = providers.whatsapp_value(setting.account, messages=[providers.whatsapp_text("+351910000001", "a\0b")])
         assert (await endpoint.post(providers.whatsapp_post(setting.id, value))).status_code == 200
         assert (await endpoint.stored())[0].event_json["text"] == "a\N{REPLACEMENT CHARACTER}b"
+
+
+class TestReceiveMail:
+    """What people write to SendGrid's Inbound Parse, with their photographs."""
+
+    FIELDS = {"from": "Ana <ana@example.com>", "subject": "Re: March", "text": "Yes, please", "headers": ""}
+
+    def posted(self, setting: ChannelSetting, size: int, token: str = "") -> Post:
+        known = providers.sendgrid_credentials()
+        url = SendGridEmail.inbound_url(known, setting.id, f"/v1/webhooks/email/{setting.id}")
+        request = form(self.FIELDS, ("attachment1", "cat.jpg", b"x" * size, "image/jpeg"), url="http://relay.test")
+        return Post(path=f"{url}{token}", body=request.body, headers=dict(request.headers))
+
+    @both_ways
+    @pytest.mark.parametrize("size", [10, 5_000_000])
+    async def test_it_is_kept_without_its_files(self, endpoint: Endpoint, size: int) -> None:
+        setting = await endpoint.sendgrid()
+        assert (await endpoint.post(self.posted(setting, size))).status_code == 200
+        (event,) = await endpoint.stored()
+        assert (event.kind, event.event_json["text"]) == ("inbound", "Yes, please")
+        assert event.event_json["data"]["attachments"] == [{"filename": "cat.jpg", "type": "image/jpeg", "size": size}]
+        assert len(orjson.dumps(event.payload_json)) < 2_000
+
+    @both_ways
+    async def test_another_token_is_refused(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.sendgrid()
+        assert (await endpoint.post(self.posted(setting, 10, token="x"))).status_code == 401
+        assert await endpoint.stored() == []
+
+    async def test_beyond_the_limit_of_mail_it_is_refused(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.sendgrid()
+        assert (await endpoint.post(self.posted(setting, 31_000_000))).status_code == 413
+
+    async def test_only_a_setting_that_there_is_takes_so_much(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.sendgrid()
+        post = self.posted(setting, 4_000_000)
+        for path, status in ((post.path.replace(str(setting.id), str(uuid4())), 404), ("/v1/webhooks/email", 413)):
+            answer = await endpoint.http.post(path, content=post.body, headers=post.headers)
+            assert answer.status_code == status
 
 
 class TestAnswerWhatsAppChallenge:

@@ -21,6 +21,7 @@ from app.services.webhooks.directory import Directory, Route
 from app.services.webhooks.writer import GroupWriter, NotStored, Told
 
 Read = tuple[Sequence[WebhookEvent], Sequence[bytes]]  # the reports of a request, and the rows that keep them
+MAIL_TYPES = frozenset({"multipart/form-data", "message/rfc822"})
 # What is stored of an event besides its kind, its time and the provider's own object.
 FIELDS = (
     "key",
@@ -49,6 +50,7 @@ class WebhookIntake:
 
     def __init__(self, sessions: Sessions, senders: Senders) -> None:
         self.public_url, self.most_bytes = senders.settings.public_url, senders.settings.max_webhook_bytes
+        self._most_mail_bytes = senders.settings.max_mail_bytes
         self._directory = Directory(sessions, senders)
         self._writer = GroupWriter(sessions)
 
@@ -60,6 +62,18 @@ class WebhookIntake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._writer.__aexit__(kind, error, trace)
+
+    async def most_bytes_of(self, channel: Channel, settings_id: UUID | None, content_type: str) -> int:
+        """How long a webhook may be. What people write comes with their photographs; so much is taken in only for a
+        setting that there is, whose id strangers cannot guess. Raises NotFound or NotStored."""
+        kind = content_type.partition(";")[0].strip().lower()
+        if channel is not Channel.EMAIL or settings_id is None or kind not in MAIL_TYPES:
+            return self.most_bytes
+        try:
+            await self._addressed(channel, settings_id)
+        except (SQLAlchemyError, OSError) as error:
+            raise NotStored("The webhook's sender could not be looked up: deliver it again.") from error
+        return max(self.most_bytes, self._most_mail_bytes)
 
     async def receive(
         self, channel: Channel, settings_id: UUID | None, request: WebhookRequest
