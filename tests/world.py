@@ -20,7 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 import api
 import worker
-from app.channels.registry import adapter_class
+from app.channels.registry import ADAPTERS, adapter_class
 from app.contracts.campaign import CANCEL, PAUSE, RESUME, CampaignInput
 from app.contracts.message import MessageInput
 from app.db import Sessions
@@ -29,7 +29,8 @@ from app.ids import campaign_workflow_id, new_id, sequence_workflow_id
 from app.models import Campaign, CampaignStep, ChannelSetting, Consent, Contact, Message, Tenant
 from app.secrets import Vault
 from app.services import campaigns
-from app.settings import PROVIDER_BASE_URLS, Settings
+from app.settings import Settings
+from app.simulator.accounts import IDENTITY
 from app.simulator.server import serving
 from app.temporal import Workflows
 from tests import factories
@@ -73,7 +74,7 @@ class World:
         said nobody waits for the limit of a pair."""
         for channel in channels:
             id = new_id()
-            account = await self.put_account(channel, _own_account(channel, id))
+            account = await self.put_account(channel, _own_account(self.providers[channel], id))
             sealed = Vault(self.settings.keys).seal(account, tenant_id=self.tenant.id, row_id=id)
             async with self.sessions.begin(self.tenant.id) as session:
                 session.add(
@@ -372,12 +373,17 @@ class World:
         return {(step, channel, status): count for step, channel, status, count in rows}
 
 
-def _own_account(channel: Channel, id: UUID) -> dict[str, str]:
-    if channel is Channel.WHATSAPP:
+def _own_account(provider: str, id: UUID) -> dict[str, str]:
+    """What makes an account another one than the simulator's own."""
+    if provider == "whatsapp_cloud":
         return {"phone_number_id": str(id.int)[-15:], "access_token": f"EAA{id.hex}"}
     if provider == "twilio":
         return {"account_sid": f"AC{id.hex}"}
-    return {"api_key": f"SG.{id.hex}.secret"}
+    if provider == "sendgrid":
+        return {"api_key": f"SG.{id.hex}.secret"}
+    if provider == "mailgun":
+        return {"domain": f"{id.hex}.example.org", "from_email": f"hello@{id.hex}.example.org"}
+    return {IDENTITY[provider]: id.hex}
 
 
 @asynccontextmanager
@@ -391,7 +397,8 @@ async def world(
         with socket.create_server(("127.0.0.1", 0)) as listener:
             moved = settings.model_copy(
                 update={
-                    **{f"{name}_base_url": simulator.url for name, url in PROVIDER_BASE_URLS.items() if "http" in url},
+                    **{f"{provider}_base_url": simulator.url for _, provider in ADAPTERS if provider != "smtp"},
+                    "smtp_base_url": simulator.mail.url,
                     # port 9 refuses: reports that nobody is to hear
                     "public_url": f"http://127.0.0.1:{listener.getsockname()[1] if webhooks else 9}",
                     "temporal_address": client.service_client.config.target_host,
