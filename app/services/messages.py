@@ -9,7 +9,7 @@ from app import ids
 from app.domain import interactive
 from app.domain.pointers import Problems
 from app.domain.status import Channel, Direction, MessageStatus, MessageType
-from app.domain.template import compile_template
+from app.domain.template import compile_stored
 from app.errors import InvalidInput, NotFound
 from app.models import Contact, ConversationStatus, Message, Template, Tenant
 from app.repositories import contacts as contact_rows
@@ -147,7 +147,7 @@ async def _template(session: AsyncSession, tenant_id: UUID, wanted: MessageSend)
             "/template_name", f"There is no active template {wanted.template_name!r} for {wanted.channel}."
         )
     problems = Problems()
-    compiled = compile_template(template.core_schema_json, lang=template.lang)
+    compiled = compile_stored(template.core_schema_json, lang=template.lang)
     problems.errors.extend(compiled.problems(wanted.variables))
     problems.raise_any()
     return template
@@ -157,7 +157,7 @@ def _check_approval(template: Template, languages: tuple[str, ...], approvals: A
     """Of the one that is sent in these languages. When nobody could be asked, the message is stored all the same."""
     if not approvals.problems(template.core_schema_json):
         return
-    key = compile_template(template.core_schema_json, lang=template.lang).whatsapp_template(languages)
+    key = compile_stored(template.core_schema_json, lang=template.lang).whatsapp_template(languages)
     problems = Problems()
     for detail in approvals.problems(template.core_schema_json, key):
         problems.add("/template_name", detail)

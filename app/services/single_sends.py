@@ -15,7 +15,7 @@ from app.domain.gate import ONE_CHANNEL, Decision, GateFacts, Verdict, decide
 from app.domain.keywords import Keyword
 from app.domain.replies import ANSWER_WITHIN
 from app.domain.status import Channel, MessageStatus, MessageType, Purpose
-from app.domain.template import CompiledTemplate, Rendered, compile_template
+from app.domain.template import CompiledTemplate, Rendered, compile_stored
 from app.domain.tenant_rules import TenantRules
 from app.domain.zones import contact_zones
 from app.errors import InvalidInput
@@ -351,7 +351,7 @@ def _fallback_after(row: Message, sender: Sender) -> timedelta | None:
 
 def _template(row: Message) -> CompiledTemplate | None:
     schema = row.payload_json.get("core_schema")
-    return compile_template(schema, lang=row.payload_json.get("template_lang", "")) if schema else None
+    return compile_stored(schema, lang=row.payload_json.get("template_lang", "")) if schema else None
 
 
 def _facts(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from liquid.exceptions import LiquidError
 
 from app.domain.status import Channel, MessageType
-from app.domain.template import CompiledTemplate, MissingVariable, compile_template
+from app.domain.template import CompiledTemplate, MissingVariable, compile_stored, compile_template
 from app.domain.template.liquid import SANDBOX, _filled, _plain
 from app.errors import InvalidInput
 
@@ -464,3 +464,11 @@ class TestHasWhatsappTemplate:
         assert template.has_whatsapp_template(("pt_BR",))
         assert not template.has_whatsapp_template(("pt",))
         assert not template.has_whatsapp_template(("en",))
+
+
+class TestCompileStored:
+    def test_a_template_that_is_sent_again_is_not_parsed_again(self) -> None:
+        first = compile_stored(core(), lang="en")
+        assert compile_stored(core(), lang="en") is first
+        assert compile_stored(core(), lang="pt") is not first
+        assert compile_stored(core(i18n={}), lang="en") is not first

@@ -225,11 +225,11 @@ EVERYTHING = compile_template(
         },
     }
 )
+HOLES = ("None", "True", "False", "nil", "null", "undefined")
 # without what would look like a hole itself
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}%'[]<"), max_size=8).filter(
     lambda text: not any(mark in text for mark in HOLES)
 )
-HOLES = ("None", "True", "False", "nil", "null", "undefined")
 ANY = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS
 NESTED = ANY | st.lists(ANY, max_size=3) | st.dictionaries(st.sampled_from(["city", "x"]), ANY, max_size=2)
 CONTACTS = st.fixed_dictionaries(

@@ -1,7 +1,9 @@
 """Compilation of a core schema, and its rendering per channel and language."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from app.domain.pointers import Problems
@@ -123,6 +125,16 @@ def compile_template(core_schema: Any, *, lang: str = "") -> CompiledTemplate:
     found.raise_any()
     names = frozenset(name for text in compiler.parsed.values() for name in text.names)
     return CompiledTemplate(schema.variables, default, i18n, names)
+
+
+def compile_stored(core_schema: Any, *, lang: str = "") -> CompiledTemplate:
+    """The same for a schema that was checked when it was stored; single sends of one template compile it once."""
+    return _compiled(json.dumps(core_schema), lang)
+
+
+@lru_cache(maxsize=128)
+def _compiled(core_schema: str, lang: str) -> CompiledTemplate:
+    return compile_template(json.loads(core_schema), lang=lang)
 
 
 class _Compiler:
