@@ -60,6 +60,7 @@ def settings(data_dir: Path, database_url: str) -> Settings:
         public_url="http://relay.test",
         whatsapp_cloud_base_url="http://127.0.0.1:9",
         twilio_base_url="http://127.0.0.1:9",
+        messagebird_base_url="http://127.0.0.1:9",
         sendgrid_base_url="http://127.0.0.1:9",
         mailgun_base_url="http://127.0.0.1:9",
         resend_base_url="http://127.0.0.1:9",
