@@ -276,7 +276,7 @@ class TestReceiveMail:
         assert (await endpoint.post(self.posted(setting, size))).status_code == 200
         (event,) = await endpoint.stored()
         assert (event.kind, event.event_json["text"]) == ("inbound", "Yes, please")
-        assert event.event_json["data"]["attachments"] == [{"filename": "cat.jpg", "type": "image/jpeg", "size": size}]
+        assert event.event_json["data"]["attachments"] == [{"name": "cat.jpg", "type": "image/jpeg", "size": size}]
         assert len(orjson.dumps(event.payload_json)) < 2_000
 
     @both_ways

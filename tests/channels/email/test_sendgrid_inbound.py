@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
@@ -102,8 +103,23 @@ class TestParse:
 
     def test_attachments_are_listed_and_not_kept(self) -> None:
         event = parse(PHOTO)
-        assert event.data["attachments"] == [{"filename": "cat.jpg", "type": "image/jpeg", "size": len(PHOTO[2])}]
+        assert event.data["attachments"] == [{"name": "cat.jpg", "type": "image/jpeg", "size": len(PHOTO[2])}]
         assert "attachment1" not in event.raw
+
+    @pytest.mark.parametrize("as_file", [False, True])
+    def test_whole_mail_is_read_as_well(self, as_file: bool) -> None:
+        mail = EmailMessage()
+        mail["From"], mail["Subject"] = "Ana <ana@example.com>", "Re: March update"
+        mail.set_content("Olá, one please\n\n> Want one?\n")
+        mail.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="order.pdf")
+        fields = {name: value for name, value in FIELDS.items() if name not in ("text", "html")}
+        files: list[File] = [("email", "mail.eml", mail.as_bytes(), "message/rfc822")] if as_file else []
+        if not as_file:
+            fields["email"] = mail.as_string()
+        (event,) = receiver().parse(form(fields, *files))
+        assert (event.kind, event.text, event.address) == (EventKind.INBOUND, "Olá, one please", "ana@example.com")
+        assert [found["name"] for found in event.data["attachments"]] == ["order.pdf"]
+        assert "email" not in event.raw
 
     def test_same_mail_posted_again_has_the_same_key(self) -> None:
         assert parse().key == parse(PHOTO, spam_score="9").key
@@ -185,6 +201,6 @@ class TestParse:
         theirs = Request(builder.get_environ())
         (event,) = receiver().parse(request)
         assert {name: event.raw[name] for name in FIELDS} == theirs.form.to_dict()
-        assert [file["filename"] for file in event.raw["files"]] == [file.filename for file in theirs.files.values()]
+        assert [file["name"] for file in event.raw["files"]] == [file.filename for file in theirs.files.values()]
         theirs.close()
         builder.close()

@@ -15,11 +15,13 @@ import orjson
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
 from app.channels.email.mailboxes import mailbox
 from app.channels.email.replies import is_automatic, message_ids, read_headers, reply_text
+from app.channels.email.smtp import incoming
 from app.channels.multipart import Part, read_parts
 from app.channels.webhooks import UNSTORABLE, digest, mapping, same, text, without_empty
 from app.errors import InvalidSignature, Malformed
 
 TOKEN = "token"
+RAW = "email"  # the whole mail, where the setting's `send_raw` is on
 CHOSEN_TOKEN = re.compile(r"[A-Za-z0-9_\-]{20,100}")
 MOST_CHARACTERS = 100_000  # of a field; the rest of a longer one is left out
 # The person's mail program names the charset: only these, for some of Python's codecs are slow or no charsets
@@ -56,14 +58,10 @@ def parse(request: WebhookRequest) -> list[WebhookEvent]:
     listed = envelope.get("to")
     recipients = [_storable(text(to)) for to in listed] if isinstance(listed, list) else []
     name, address = mailbox(fields.get("from", ""))
-    written = reply_text(fields.get("text", ""), fields.get("html", ""))
+    plain, html, attachments = _contents(parts, fields)
+    written = reply_text(plain, html)
     subject = " ".join(fields.get("subject", "").split())
     message_id = next((value for header, value in headers if header.lower() == "message-id"), "")
-    attachments = [
-        {"filename": _storable(part.filename), "type": _storable(part.content_type), "size": len(part.content)}
-        for part in parts
-        if part.filename is not None
-    ]
     # an empty sender is a mail server's: nobody is to answer it
     automatic = envelope.get("from") == "" or is_automatic(headers)
     identity = message_id or [fields.get("headers", ""), subject, written]
@@ -93,14 +91,28 @@ def parse(request: WebhookRequest) -> list[WebhookEvent]:
     ]
 
 
+def _contents(parts: Sequence[Part], fields: Mapping[str, str]) -> tuple[str, str, Sequence[Mapping[str, Any]]]:
+    """Text, HTML and what is known of the files, which are not kept; of a whole mail where that is posted."""
+    whole = next((part.content for part in parts if part.name == RAW), None)
+    if whole is not None:
+        mail = incoming.read(whole)
+        return *incoming.plain_and_html(mail), incoming.attachments(mail)
+    files = [
+        {"name": _storable(part.filename), "type": _storable(part.content_type), "size": len(part.content)}
+        for part in parts
+        if part.filename is not None
+    ]
+    return fields.get("text", ""), fields.get("html", ""), files
+
+
 def _answered(ids: Sequence[str]) -> str:
     """Our mail that it answers. SendGrid makes the Message-ID of the id that answered the send, and its own host."""
     return next((local for id in ids if (local := id.partition("@")[0])), "")
 
 
 def _fields(parts: Sequence[Part]) -> dict[str, str]:
-    """Everything but files, each field in its own charset."""
-    plain = {part.name: part.content for part in reversed(parts) if part.filename is None}
+    """Everything but files and a whole mail, each field in its own charset."""
+    plain = {part.name: part.content for part in reversed(parts) if part.filename is None and part.name != RAW}
     charsets = _json_object(plain.get("charsets", b""))
     return {name: _decoded(content, text(charsets.get(name))) for name, content in reversed(plain.items())}
 
