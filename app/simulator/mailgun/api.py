@@ -7,7 +7,6 @@ import time
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 from aiohttp.web_request import FileField
@@ -21,7 +20,7 @@ from app.simulator.refusal import Refusal
 from app.simulator.sandbox import Sandbox
 from app.simulator.serve import SANDBOX, Answer, serve
 
-MAX_PAGE = 300
+MAX_PAGE, MAX_FIELDS = 300, 2_000
 FILTERS = ("event", "message-id", "recipient", "to", "from", "subject", "tags", "severity")
 WORDS = {
     400: "'to' parameter is not a valid address. please check documentation",
@@ -39,21 +38,21 @@ def add_routes(app: web.Application) -> None:
 async def send_message(request: web.Request) -> web.Response:
     sandbox = request.app[SANDBOX]
     try:
-        posted = await _posted(request)
+        # aiohttp would read a thousand fields at most, and there may be as many recipients
+        posted = list((await request.clone(client_max_fields=MAX_FIELDS).post()).items())
     except (ValueError, web.HTTPRequestEntityTooLarge) as error:
         too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
         refusal = refuse(413, WORDS[413]) if too_large else refuse(400, "The form cannot be read")
         return await serve(request, MAILGUN, lambda: _raise(refusal), _fail)
     form = [(name, value) for name, value in posted if isinstance(value, str)]
-    files = [value for _, value in posted if isinstance(value, FileField) and value.filename]
-    return await serve(request, MAILGUN, lambda: accept_message(sandbox, request, form, files), _fail)
+    sizes = [_size(value) for _, value in posted if isinstance(value, FileField)]
+    return await serve(request, MAILGUN, lambda: accept_message(sandbox, request, form, sizes), _fail)
 
 
-async def _posted(request: web.Request) -> list[tuple[str, Any]]:
-    """Names and values, of a form in either encoding. aiohttp would read a thousand fields of a simple one at most."""
-    if request.content_type == "application/x-www-form-urlencoded":
-        return list(parse_qsl((await request.read()).decode(), keep_blank_values=True))
-    return list((await request.post()).items())
+def _size(field: FileField) -> int:
+    """Of an attachment, which is not kept."""
+    with field.file as file:
+        return len(file.read())
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -64,15 +63,13 @@ def _raise(refusal: Refusal) -> Answer:
     raise refusal
 
 
-def accept_message(
-    sandbox: Sandbox, request: web.Request, form: list[tuple[str, str]], files: list[FileField]
-) -> Answer:
+def accept_message(sandbox: Sandbox, request: web.Request, form: list[tuple[str, str]], sizes: list[int]) -> Answer:
     account = _authorize(sandbox, request)
     now = time.time()
     rate = account.messages_per_second or sandbox.behaviour.messages_per_second
     if not sandbox.limits.allow(account.id, rate, now):
         raise _limited(account.id, now + 1)
-    mail = check_form(account, form, len(files), sum(len(file.file.read()) for file in files))
+    mail = check_form(account, form, len(sizes), sum(sizes))
     message_id = mail.headers.get("Message-Id", "").strip("<> ") or _new_id(account)
     _accept(sandbox, account, mail, message_id, now)
     return Answer(200, {"id": f"<{message_id}>", "message": "Queued. Thank you."}, accepted=True)

@@ -2,18 +2,22 @@
 
 import hashlib
 import hmac
+import io
 import json
 import time
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
+
 from app.channels.base import WebhookEvent, WebhookRequest
 from app.channels.email.mailgun import MailgunEmail
 from app.domain.status import Channel, MessageType
 from tests.channels.contract import offline
 from tests.channels.samples import REFERENCE, context, outbound, recorded, webhook
-from tests.channels.scripted import Reply
+from tests.channels.scripted import Reply, Request
 
 KEY = "signing-key-example-7f2c"
 CREDENTIALS = {
@@ -40,6 +44,15 @@ OWN_ID = f"{REFERENCE}@mg.example.org"
 FORM = "application/x-www-form-urlencoded"
 TYPES = {"json": "application/json", "txt": FORM, "multipart": "multipart/form-data; boundary=relay-7c1f2e"}
 PARTS = ("timestamp", "token", "signature")
+
+
+def fields_of(request: Request) -> list[tuple[str, str]]:
+    """The names and values of a posted form, as an independent library reads them."""
+    kind, options = parse_options_header(request.headers["content-type"])
+    parser = FormDataParser(max_form_memory_size=None, max_form_parts=None)
+    _, form, files = parser.parse(io.BytesIO(request.body), kind, len(request.body), options)
+    assert not files
+    return list(form.items(multi=True))
 
 
 def refusal(status: int, message: str) -> Reply:

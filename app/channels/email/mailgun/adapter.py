@@ -8,7 +8,6 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 import httpx
 import orjson
@@ -79,7 +78,6 @@ class MailgunEmail:
         self._signing_key = credentials["webhook_signing_key"].encode()
         basic = base64.b64encode(f"api:{credentials['api_key']}".encode()).decode()
         self._headers = httpx.Headers({"Authorization": f"Basic {basic}", "Accept": "application/json"})
-        self._form_headers = httpx.Headers({**self._headers, "Content-Type": "application/x-www-form-urlencoded"})
 
     @classmethod
     def check_credentials(cls, credentials: Mapping[str, str]) -> list[str]:
@@ -131,8 +129,9 @@ class MailgunEmail:
         return [*await self._send_part(messages[:middle]), *await self._send_part(messages[middle:])]
 
     async def _post(self, form: forms.Form) -> Receipt:
-        request = httpx.Request("POST", self._url, headers=self._form_headers, content=urlencode(form).encode())
-        response = await exchange(self._http, request)
+        content_type, content = forms.encoded(form)
+        headers = {**self._headers, "Content-Type": content_type}
+        response = await exchange(self._http, httpx.Request("POST", self._url, headers=headers, content=content))
         answer = _read(response)
         if not response.is_success:
             raise _error(response, answer)
