@@ -3,10 +3,14 @@
 import re
 from typing import Any
 
+from temporalio.client import Client
+
+from app.db import Sessions
 from app.domain.status import CampaignStatus, Channel, MessageType, Purpose
 from app.models import Message, Role
 from app.services import api_keys
-from tests.world import World
+from app.settings import Settings
+from tests.world import World, working, world
 
 SHOP = "https://shop.example/spring?utm_source=sms&utm_campaign=spring-collection-2026"
 CORE: dict[str, Any] = {
@@ -78,6 +82,31 @@ class TestCampaign:
         assert (await heard.http.post(str(page.url), data={"intent": "unsubscribe"})).status_code == 200
         assert await heard.rows("SELECT channel, reason FROM suppressions") == [("sms", "unsubscribe")]
         assert await heard.rows("SELECT sum(clicks) FROM short_links") == [(0,)]
+
+
+class TestEmail:
+    async def test_clicks_are_counted_where_the_provider_counts_none(
+        self, settings: Settings, sessions: Sessions, client: Client
+    ) -> None:
+        async with world(settings, sessions, client, webhooks=True) as place:
+            place.providers[Channel.EMAIL] = "smtp"
+            await place.at_any_hour()
+            await place.add_senders([Channel.EMAIL])
+            (contact,) = await place.add_contacts(1)
+            await place.script(contact, Channel.EMAIL, "click")
+            schema = {"core_schema": CORE, "template_lang": "en"}
+            async with working(place):
+                message = await place.send(
+                    contact, Channel.EMAIL, payload_json=schema, purpose=Purpose.MARKETING, address=contact.email
+                )
+                await place.until("SELECT count(clicked_at), min(status) FROM messages", (1, "delivered"))
+            assert await place.rows("SELECT sum(clicks), count(*) FROM short_links") == [(1, 2)]
+            (sent,) = await place.rows(
+                "SELECT payload_json -> 'sent' ->> 'text' FROM messages WHERE id = :id", id=message.id
+            )
+            assert len(SHORT.findall(sent[0])) == 2
+            assert SHOP not in sent[0]
+            assert f"{place.settings.public_url}/u/" in sent[0]
 
 
 class TestSingleMessages:

@@ -35,6 +35,8 @@ def schedule_events(
     if ("FAILURE" if action == "failed" else "SUCCESS") in wanted:
         mail = mails.delivery_report(facts, address, action, status, diagnostic, at)
     sandbox.tell([(at, _event(account.id, address, mail, effect))])
+    if plan.click and action == "delivered":
+        sandbox.follow_link("email", address, facts["link"], at)
     for act in plan.acts if action == "delivered" else ():
         moment = sandbox.act_time(act, at)
         if act.do == "buy":

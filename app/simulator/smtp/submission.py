@@ -13,7 +13,7 @@ from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 from app.simulator.accounts import SMTP, Account
 from app.simulator.people import normal_address
-from app.simulator.sandbox import Sandbox
+from app.simulator.sandbox import SHORT_LINK, Sandbox
 from app.simulator.smtp.events import schedule_events
 from app.simulator.smtp.protocol import SubmissionProtocol
 
@@ -131,6 +131,7 @@ class MailServer:
                 "message_id": str(mail.get("Message-ID", "")),
                 "subject": str(mail.get("Subject", "")),
                 "one_click": _one_click(mail),
+                "link": _short_link(mail),
             }
             plan = self.sandbox.plan("email", address)
             reference = str(mail.get("X-Relay-Message-Id", "")) or facts["envelope_id"]
@@ -192,6 +193,16 @@ def _head(mail: Message) -> str:
     lines = [f"{name}: {value}" for name, value in mail.items() if name.lower() in ("from", "to", "subject", "date")]
     kept = [f"{name}: {mail[name]}" for name in ("Message-ID", "X-Relay-Message-Id") if mail.get(name)]
     return "\n".join("\n ".join(line.split("\n")) for line in [*lines, *kept])
+
+
+def _short_link(mail: Message) -> str:
+    """The first one that a person could press; of other links nobody would hear."""
+    for part in mail.walk():
+        if part.get_content_type() == "text/html":
+            html = part.get_payload(decode=True)
+            found = SHORT_LINK.search(html.decode("utf-8", "replace")) if isinstance(html, bytes) else None
+            return found[0] if found else ""
+    return ""
 
 
 def _one_click(mail: Message) -> str:
