@@ -254,7 +254,7 @@ class TestFaultOf:
 
 
 class TestVerifyToken:
-    """Of the page's own example, whose token is good from 1772442904 to 1772442964."""
+    """With a fixed token, which is good from 1772442904 to 1772442964."""
 
     URL = (
         "https://hooks.example.org/sms/messagebird/status?id=mb-1&reference=msg-42&recipient=31612345678"
