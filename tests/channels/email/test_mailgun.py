@@ -168,7 +168,7 @@ class TestSend:
         await sender.send(replace(MAIL, content={**MAIL.content, "text": text, "headers": {'X-"\r\n': "é"}}))
         fields = dict(fields_of(provider.requests[0]))
         assert (fields["text"], fields["to"]) == (text, "ana@example.com")
-        assert fields['h:X-"\r\n'] == "é"
+        assert fields['h:X-"%0D%0A'] == "é"
 
     async def test_location_is_not_supported(self, sender: Adapter) -> None:
         with pytest.raises(UnsupportedFeature):
