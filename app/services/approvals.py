@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.channels.provider_templates import ListsTemplates
 from app.channels.provider_templates import ProviderTemplate as Listed
 from app.db import Sessions
@@ -101,12 +103,14 @@ class Approvals:
         are none, or no sender whose provider approves templates."""
         uses = [use for schema in core_schemas for use in uses_of(schema)]
         keys = {use.key for use in uses}
-        if not keys or (sender := await self._sender(tenant_id)) is None:
+        if not keys:
             return None
-        known = await self._known(sender, keys)
+        async with self._sessions.begin(tenant_id) as session:
+            sender = await self._sender(session, tenant_id)
+            if sender is None or not isinstance(adapter := sender.adapter, ListsTemplates):
+                return None
+            known = await provider_templates.known(session, tenant_id, sender.settings_id, keys)
         names = {use.key[0] for use in uses if is_open(known.get(use.key), use)}
-        adapter = sender.adapter
-        assert isinstance(adapter, ListsTemplates)
         if not names:
             return Answers(known)
         if monotonic() < self._closed.get(adapter, 0.0):
@@ -121,17 +125,16 @@ class Approvals:
         except SendError:  # a token that may send but not read templates is no reason to hold anything back
             self._closed[adapter] = monotonic() + CLOSED_SECONDS
             return Answers(known, closed=True)
-        return Answers(await self._known(sender, keys))
+        async with self._sessions.begin(tenant_id) as session:
+            return Answers(await provider_templates.known(session, tenant_id, sender.settings_id, keys))
 
     async def refresh(self, tenant_id: UUID) -> list[Refreshed]:
         """Read every list of the tenant's senders anew, one after the other."""
         async with self._sessions.begin(tenant_id) as session:
             senders = await self._senders.all_of(session, tenant_id, Channel.WHATSAPP)
-        return [await self._refresh(sender) for sender in senders if isinstance(sender.adapter, ListsTemplates)]
+        return [await self._refresh(it, it.adapter) for it in senders if isinstance(it.adapter, ListsTemplates)]
 
-    async def _refresh(self, sender: Sender) -> Refreshed:
-        adapter = sender.adapter
-        assert isinstance(adapter, ListsTemplates)
+    async def _refresh(self, sender: Sender, adapter: ListsTemplates) -> Refreshed:
         error: SendError | None = None
         asked_at = datetime.now(UTC)
         try:
@@ -164,14 +167,8 @@ class Approvals:
                 name=name,
             )
 
-    async def _sender(self, tenant_id: UUID) -> Sender | None:
-        async with self._sessions.begin(tenant_id) as session:
-            try:
-                sender = (await self._senders.defaults(session, tenant_id)).get(Channel.WHATSAPP)
-            except ProviderMisconfigured:  # what waits for it says so, with what to do
-                return None
-        return sender if sender is not None and isinstance(sender.adapter, ListsTemplates) else None
-
-    async def _known(self, sender: Sender, keys: Collection[Key]) -> dict[Key, ProviderTemplate]:
-        async with self._sessions.begin(sender.tenant_id) as session:
-            return await provider_templates.known(session, sender.tenant_id, sender.settings_id, keys)
+    async def _sender(self, session: AsyncSession, tenant_id: UUID) -> Sender | None:
+        try:
+            return (await self._senders.defaults(session, tenant_id)).get(Channel.WHATSAPP)
+        except ProviderMisconfigured:  # what waits for it says so, with what to do
+            return None
