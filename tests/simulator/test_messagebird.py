@@ -281,7 +281,7 @@ class TestListMessages:
 
 class TestState:
     async def test_messages_are_still_listed_after_a_restart(self, tmp_path: Path) -> None:
-        pages = []
+        pages: list[dict[str, Any]] = []
         for _ in range(2):
             async with serving(state_dir=tmp_path) as server, aiohttp.ClientSession() as http:
                 client = Client(http, server)
