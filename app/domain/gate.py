@@ -33,8 +33,9 @@ STOPPED = {
     StopReason.DELETED: "contact_deleted",
 }
 ZONES_SHOWN = 4
-# What a frequency cap would keep waiting for longer than this is old news by then.
-LONGEST_CAP_HOLD = timedelta(hours=24)
+# What a frequency cap would keep waiting for longer than a day is old news by then. A minute more, because the message
+# that a cap of a day counts may have left while this one was decided.
+LONGEST_CAP_HOLD = timedelta(hours=24, minutes=1)
 # Holds of one channel: the others are asked first, and only if none of them may send does the message wait.
 ONE_CHANNEL = frozenset({"recipient_limited"})
 

@@ -20,6 +20,8 @@ SETTINGS = "/v1/onboarding/channel-settings"
 UNTOLD = timedelta(seconds=5)
 HELD = {
     "quiet_hours": "{} wait for the end of their quiet hours.",
+    "frequency_cap": "{} had as many marketing messages as the tenant allows, and wait until one is old enough.",
+    "recipient_limited": "{} get no marketing by WhatsApp for a day, from anybody: Meta limits it per person.",
     "daily_quota": "{} wait for the next day: today's quota is used up.",
 }
 ENDED = {CampaignStatus.DRAFT, CampaignStatus.FAILED, CampaignStatus.CANCELLED}

@@ -95,6 +95,28 @@ class TestFrequencyCap:
             ("sent", "", 120),
         ]
 
+    async def test_quotas_and_single_messages_beside_it_change_nothing(self, hands: Hands) -> None:
+        await decide(hands, frequency_caps=FOR_ALL)
+        await hands.world.add_senders([Channel.SMS], per_second=None, messages_per_day=10_000)
+        contacts = await hands.world.add_contacts(60)
+        campaigns = [
+            await hands.world.make_campaign(primary_channel=Channel.SMS, fallback_order_json=[]) for _ in range(2)
+        ]
+        pages = [await hands.frozen_page(campaign) for campaign in campaigns]
+        purposes = [Purpose.MARKETING, Purpose.TRANSACTIONAL]
+        singles = [
+            await hands.world.write_message(contact, Channel.SMS, purpose=purpose)
+            for contact in contacts[:10]
+            for purpose in purposes
+        ]
+        await asyncio.gather(
+            *(ActivityEnvironment().run(hands.campaigns.send_page, page) for page in pages),
+            *(send(hands, message) for message in singles),
+        )
+        sql = "SELECT purpose, count(*), count(DISTINCT contact_id) FROM messages WHERE status = 'sent' GROUP BY 1"
+        assert {tuple(row) for row in await hands.world.rows(sql)} == {("marketing", 60, 60), ("transactional", 10, 10)}
+        assert await hands.world.rows("SELECT sum(used) FROM daily_usage") == [(70,)]
+
     async def test_what_would_wait_longer_than_a_day_is_skipped_with_the_reason(self, place: Hands) -> None:
         await decide(place, frequency_caps=FOR_A_WEEK)
         (contact,) = await place.world.add_contacts(1)

@@ -301,3 +301,36 @@ class TestOtherReports:
         (event,) = await inbox.stored()
         assert event.kind == "unknown"
         assert event.processed_at
+
+
+class TestMarketingOnWhatsapp:
+    async def test_a_limit_that_is_reported_holds_for_a_day_from_then_on(self, inbox: Inbox) -> None:
+        contact, message = await in_campaign(inbox)
+        failure = providers.whatsapp_failure(message.id, 131049)
+        await inbox.whatsapp(failure)
+        await inbox.project(times=2)
+        assert (await inbox.message(message.id)).status == MessageStatus.FAILED
+        limited = (await inbox.contact(id=contact.id)).whatsapp_limited_until
+        assert limited == datetime.fromtimestamp(int(failure["timestamp"]), UTC) + timedelta(hours=24)
+        assert await inbox.suppression(contact.phone or "") is None
+
+    async def test_a_no_to_marketing_ends_campaigns_and_suppresses_nothing(self, inbox: Inbox) -> None:
+        contact, message = await in_campaign(inbox)
+        await inbox.whatsapp(providers.whatsapp_failure(message.id, 131050))
+        await inbox.project(times=2)
+        assert (await recipient(inbox)).stop_reason is StopReason.OPTED_OUT
+        consent = await inbox.consent(contact.id, Channel.WHATSAPP)
+        assert consent is not None
+        assert consent.opt_out_at_utc is not None
+        assert consent.meta_json["scope"] == "marketing"
+        assert await inbox.suppression(contact.phone or "") is None
+
+    async def test_a_later_stop_is_a_no_to_everything(self, inbox: Inbox) -> None:
+        contact, message = await in_campaign(inbox)
+        await inbox.whatsapp(providers.whatsapp_failure(message.id, 131050))
+        await inbox.project()
+        await inbox.whatsapp(messages=[providers.whatsapp_text(contact.phone or "", "STOP")])
+        await inbox.project()
+        suppression = await inbox.suppression(contact.phone or "")
+        assert suppression is not None
+        assert suppression.reason is SuppressionReason.STOP
