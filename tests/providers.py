@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 APP_SECRET, AUTH_TOKEN, VERIFY_TOKEN = "meta-app-secret-demo", "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "let-me-in"
+MAILGUN_KEY = "mailgun-http-webhook-signing-key"
 RESEND_SECRET = "whsec_" + base64.b64encode(b"resend-webhook-secret-01").decode()
 SIGNING_KEY = "messagebird-signing-key-of-32-bytes-and-more"
 SENDGRID_KEY = ec.derive_private_key(123_456_789, ec.SECP256R1())
@@ -51,6 +52,17 @@ def sendgrid_credentials(**changes: str) -> dict[str, str]:
         "api_key": "SG.key",
         "from_email": "shop@example.com",
         "webhook_public_key": SENDGRID_PUBLIC_KEY,
+        **changes,
+    }
+
+
+def mailgun_credentials(**changes: str) -> dict[str, str]:
+    return {
+        "api_key": "key",
+        "domain": "mg.example.com",
+        "region": "eu",
+        "from_email": "shop@mg.example.com",
+        "webhook_signing_key": MAILGUN_KEY,
         **changes,
     }
 
@@ -274,3 +286,34 @@ def resend_post(settings_id: UUID | str, event: dict[str, Any], *, id: str = "",
         "svix-signature": f"v1,{base64.b64encode(digest).decode()}",
     }
     return Post(f"/v1/webhooks/email/{settings_id}".rstrip("/"), body, headers)
+
+
+def mailgun_event(
+    event: str, email: str, *, message_id: UUID | str, settings_id: UUID, **changes: Any
+) -> dict[str, Any]:
+    return {
+        "id": uuid4().hex[:22],
+        "event": event,
+        "timestamp": time.time(),
+        "recipient": email,
+        "message": {"headers": {"to": email, "message-id": "20260302091504.1.4F0C@mg.example.com"}},
+        "user-variables": {"message_id": str(message_id), "settings_id": str(settings_id)},
+        **changes,
+    }
+
+
+def mailgun_signature(age_seconds: int = 0, key: str = MAILGUN_KEY) -> dict[str, str]:
+    timestamp, token = str(int(time.time()) - age_seconds), uuid4().hex + "0" * 18
+    digest = hmac.new(key.encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
+    return {"timestamp": timestamp, "token": token, "signature": digest}
+
+
+def mailgun_post(settings_id: UUID | str, event: dict[str, Any], **signature: Any) -> Post:
+    body = orjson.dumps({"signature": mailgun_signature(**signature), "event-data": event})
+    return Post(f"/v1/webhooks/email/{settings_id}".rstrip("/"), body, {"content-type": "application/json"})
+
+
+def mailgun_reply(settings_id: UUID | str, email: str, text: str) -> Post:
+    fields = {"sender": email, "from": email, "stripped-text": text, "message-headers": "[]", **mailgun_signature()}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return Post(f"/v1/webhooks/email/{settings_id}", urlencode(fields).encode(), headers)

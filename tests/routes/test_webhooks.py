@@ -67,6 +67,9 @@ class Endpoint:
     async def resend(self) -> ChannelSetting:
         return await self.sender(Channel.EMAIL, "resend", providers.resend_credentials())
 
+    async def mailgun(self) -> ChannelSetting:
+        return await self.sender(Channel.EMAIL, "mailgun", providers.mailgun_credentials())
+
     async def post(self, post: Post) -> httpx.Response:
         return await self.http.request(post.method, post.path, content=post.body, headers=post.headers)
 
@@ -515,6 +518,39 @@ class TestReceiveEmailFromResend:
         setting = await endpoint.resend()
         event = providers.resend_event("email.opened", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
         assert (await endpoint.post(providers.resend_post(setting.id, event, age_seconds=600))).status_code == 401
+        assert await endpoint.stored() == []
+
+
+class TestReceiveEmailFromMailgun:
+    @both_ways
+    async def test_a_delivery_tried_again_is_stored_once(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.mailgun()
+        event = providers.mailgun_event("opened", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
+        for age_seconds in (600, 0):
+            post = providers.mailgun_post(setting.id, event, age_seconds=age_seconds)
+            assert (await endpoint.post(post)).status_code == 200
+        assert [event.kind for event in await endpoint.stored()] == ["read"]
+
+    async def test_without_an_id_its_variables_name_the_setting(self, endpoint: Endpoint) -> None:
+        await endpoint.resend()
+        setting = await endpoint.mailgun()
+        event = providers.mailgun_event("opened", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
+        assert (await endpoint.post(providers.mailgun_post("", event))).status_code == 200
+        assert [event.settings_id for event in await endpoint.stored()] == [setting.id]
+
+    @both_ways
+    async def test_an_answer_is_posted_to_the_same_address(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.mailgun()
+        post = providers.mailgun_reply(setting.id, "ana@example.com", "Yes, please")
+        assert (await endpoint.post(post)).status_code == 200
+        (event,) = await endpoint.stored()
+        assert (event.kind, event.event_json["text"]) == ("inbound", "Yes, please")
+
+    async def test_a_forgery_is_refused(self, endpoint: Endpoint) -> None:
+        setting = await endpoint.mailgun()
+        event = providers.mailgun_event("opened", "ana@example.com", message_id=uuid4(), settings_id=setting.id)
+        for signature in ({"key": "another"}, {"age_seconds": 90_000}):
+            assert (await endpoint.post(providers.mailgun_post(setting.id, event, **signature))).status_code == 401
         assert await endpoint.stored() == []
 
 

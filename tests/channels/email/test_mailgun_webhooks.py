@@ -174,7 +174,7 @@ class TestReplies:
 
     def test_file_is_named_and_not_kept(self) -> None:
         event = parse("reply_with_a_file.multipart")
-        assert event.data["attachments"] == [{"name": "order.pdf", "content_type": "application/pdf", "size": 11}]
+        assert event.data["attachments"] == [{"name": "order.pdf", "type": "application/pdf", "size": 11}]
         assert "attachment-1" not in event.raw
 
     def test_answer_names_the_id_that_we_gave(self) -> None:

@@ -35,7 +35,7 @@ def fields_of(request: WebhookRequest) -> tuple[dict[str, str], list[dict[str, A
             fields.setdefault(_storable(part.name), _storable(part.content.decode("utf-8", "replace")))
         else:
             size = len(part.content)
-            files.append({"name": _storable(part.filename), "content_type": part.content_type, "size": size})
+            files.append({"name": _storable(part.filename), "type": part.content_type, "size": size})
     return fields, files
 
 
