@@ -25,6 +25,7 @@ from app.routes import (
     problems,
     reference,
     segments,
+    suppressions,
     templates,
     tenant,
     unsubscribe,
@@ -47,6 +48,7 @@ ROUTES = (
     imports,  # before contacts, whose /{contact_id} would take /imports
     exports,  # likewise
     contacts,
+    suppressions,
     segments,
     campaigns,
     messages,

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.db import Sessions
+from app.domain.contact_file.types import FileKind
 from app.domain.csv_text import cell
-from app.models import ImportStatus, RowVerdict
+from app.models import ImportStatus, RowVerdict, Tenant
 from app.repositories import imports as rows
 from app.routes import idempotency
 from app.routes.deps import (
@@ -42,6 +43,8 @@ from app.schemas.imports import (
     ImportRead,
 )
 from app.services import imports
+from app.settings import Settings
+from app.temporal import Workflows
 
 # not Endpoint, which reads bodies into memory; `/v1/contacts/{contact_id}` must come after these
 router = APIRouter(prefix="/v1/contacts", tags=["Imports"])
@@ -93,9 +96,17 @@ async def import_contacts(
     no file brings back a consent that was withdrawn later. A bad row is rejected by itself and never stops the file.
     """
     check_query(request)
+    return await take_file(request, tenant, id, db, temporal, settings, FileKind.CONTACTS)
+
+
+async def take_file(
+    request: Request, tenant: Tenant, id: UUID, db: Sessions, temporal: Workflows, settings: Settings, kind: FileKind
+) -> Response:
+    """Store the file of the request and hand its import to the engine."""
+    read_options = imports.read_suppression_options if kind is FileKind.SUPPRESSIONS else imports.read_options
     async with received(request, settings.max_import_bytes, "RELAY_MAX_IMPORT_BYTES") as body:
-        options = imports.read_options({**body.fields, **request.query_params}, tenant)
-        upload = await asyncio.to_thread(imports.look_through, body.file, body.format)
+        options = read_options({**body.fields, **request.query_params}, tenant)
+        upload = await asyncio.to_thread(imports.look_through, body.file, body.format, kind)
 
         async def store() -> Response:
             async with db.begin(tenant.id) as session:

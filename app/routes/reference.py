@@ -21,6 +21,7 @@ TAGS = [
     {"name": "Templates", "description": "Content written once, rendered to every channel."},
     {"name": "Contacts", "description": "People, their addresses and what they allowed."},
     {"name": "Imports", "description": "Contacts from files."},
+    {"name": "Suppressions", "description": "Addresses that nobody writes to."},
     {"name": "Exports", "description": "People, consents and how they came about, and suppressions, as CSV."},
     {"name": "Segments", "description": "Rules that select contacts."},
     {"name": "Campaigns", "description": "One template to a segment, with fallback channels and follow-ups."},

@@ -18,7 +18,9 @@ from app.errors import InvalidInput, Malformed, TooLarge
 CSV_TYPES = frozenset(
     {"text/csv", "application/csv", "text/plain", "text/tab-separated-values", "application/vnd.ms-excel"}
 )
-FIELDS = ("default_region", "defaultRegion", "dedupe")
+FIELDS = (
+    "default_region", "defaultRegion", "dedupe", "default_channel", "defaultChannel", "default_reason", "defaultReason",
+)  # fmt: skip
 LARGEST_FIELD = 1_000  # bytes
 
 

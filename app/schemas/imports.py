@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from app.domain.contact_file.types import FileKind
 from app.models import Import, ImportStatus
 from app.repositories.imports import Verdict
 from app.schemas.base import Reply
@@ -17,7 +18,7 @@ class ImportAccepted(Reply):
 
 
 class ImportCounts(Reply):
-    """`rows` is the sum of the other four."""
+    """`rows` is the sum of the other four. Of suppressions: `updated` had been lifted, `merged` were in force."""
 
     rows: int
     created: int
@@ -34,6 +35,7 @@ class ImportRowRead(Reply):
 
 class ImportRead(Reply):
     import_id: UUID
+    kind: FileKind
     status: ImportStatus
     format: str
     size_bytes: int
@@ -61,6 +63,7 @@ class ImportDetail(ImportRead):
 def _fields(row: Import) -> dict[str, object]:
     return {
         "import_id": row.id,
+        "kind": row.options_json.get("kind", FileKind.CONTACTS),
         "status": row.status,
         "format": row.format,
         "size_bytes": row.size_bytes,
@@ -76,6 +79,7 @@ def _fields(row: Import) -> dict[str, object]:
 ACCEPTED_EXAMPLE = {"import_id": "01a1fe00-0000-7000-8000-000000000001", "status": "pending"}
 READ_EXAMPLE = {
     **ACCEPTED_EXAMPLE,
+    "kind": "contacts",
     "status": "done",
     "format": "csv",
     "size_bytes": 132_114,

@@ -29,7 +29,7 @@ HISTORY_COLUMNS = (
     "recorded_at", "occurred_at", "contact_id", "phone", "email", "channel", "change", "source", "address", "text",
     "message_id", "details",
 )  # fmt: skip
-SUPPRESSION_COLUMNS = ("channel", "address", "reason", "source", "suppressed_at", "until")
+SUPPRESSION_COLUMNS = ("channel", "address", "reason", "source", "suppressed_at")
 CHANNELS = ("whatsapp", "email", "sms")
 
 
@@ -90,10 +90,7 @@ async def suppressions(sessions: Sessions, tenant_id: UUID) -> AsyncIterator[str
             rows = await exports.suppressions(session, tenant_id, after)
         if not rows:
             return
-        yield lines(
-            (row.channel, row.address, row.reason, row.source, _time(row.created_at), _time(row._mapping.get("until")))
-            for row in rows
-        )
+        yield lines((row.channel, row.address, row.reason, row.source, _time(row.created_at)) for row in rows)
         after = rows[-1].id
 
 

@@ -9,12 +9,14 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Sessions
-from app.domain.contact_file.cells import ContactRow, RejectedRow
+from app.domain.contact_file.cells import ContactRow
 from app.domain.contact_file.consent_fold import ConsentState, Folded, fold_all
 from app.domain.contact_file.roster import Person, Roster
+from app.domain.contact_file.suppression_rows import SuppressionRow
+from app.domain.contact_file.types import FileKind, RejectedRow
 from app.domain.status import Channel, StopReason, SuppressionReason
 from app.models import ImportStatus, RowVerdict
-from app.repositories import consent_batches, contact_batches, import_stage, imports
+from app.repositories import consent_batches, contact_batches, import_stage, imports, suppressions
 from app.repositories.consent_batches import DatedOptIn
 from app.repositories.imports import Verdict
 from app.services import stops
@@ -71,12 +73,12 @@ async def _write(
     if row is None or row.offset != offset or row.status not in {ImportStatus.PENDING, ImportStatus.RUNNING}:
         raise Superseded
     await imports.settle_bulk(session)
-    people, verdicts = await _place(session, job, rows)
-    folded = await _fold(session, job, people)
-    await import_stage.fill(session, zip(people, folded, strict=True))
-    staged()
-    await contact_batches.write(session, job.tenant_id, job.import_id, people)
-    stopped = await _write_consents(session, job, people, folded)
+    if job.options.kind is FileKind.SUPPRESSIONS:
+        staged()
+        verdicts = await _suppress(session, job, rows)
+        stopped: list[StoppedSequence] = []
+    else:
+        verdicts, stopped = await _write_people(session, job, rows, staged)
     await imports.add_verdicts(session, job.tenant_id, job.import_id, verdicts)
     counts = Counter(verdict.verdict for verdict in verdicts)
     row.status = ImportStatus.RUNNING
@@ -90,6 +92,34 @@ async def _write(
     if stopped:
         await imports.wait_for_disk(session)
     return stopped
+
+
+async def _write_people(
+    session: AsyncSession, job: Job, rows: Sequence[ParsedRow], staged: Callable[[], None]
+) -> tuple[list[Verdict], list[StoppedSequence]]:
+    people, verdicts = await _place(session, job, rows)
+    folded = await _fold(session, job, people)
+    await import_stage.fill(session, zip(people, folded, strict=True))
+    staged()
+    await contact_batches.write(session, job.tenant_id, job.import_id, people)
+    return verdicts, await _write_consents(session, job, people, folded)
+
+
+async def _suppress(session: AsyncSession, job: Job, rows: Sequence[ParsedRow]) -> list[Verdict]:
+    """Whatever is queued for these addresses is refused at the gate from this commit on, so it waits for the disk."""
+    good = [row for row in rows if isinstance(row, SuppressionRow)]
+    first = {(row.channel, row.address): row for row in reversed(good)}
+    outcomes = await suppressions.add_all(session, job.tenant_id, list(first.values()))
+    await imports.wait_for_disk(session)
+    verdicts = []
+    for row in rows:
+        if isinstance(row, RejectedRow):
+            verdicts.append(Verdict(row.number, RowVerdict.REJECTED, "", row.field, row.reason))
+        elif isinstance(row, SuppressionRow):
+            key = row.channel, row.address
+            verdict = outcomes[key] if first[key] is row else RowVerdict.MERGED
+            verdicts.append(Verdict(row.number, verdict, "", "", ""))
+    return verdicts
 
 
 async def _place(session: AsyncSession, job: Job, rows: Sequence[ParsedRow]) -> tuple[list[Person], list[Verdict]]:
@@ -107,6 +137,7 @@ async def _place(session: AsyncSession, job: Job, rows: Sequence[ParsedRow]) -> 
         if isinstance(row, ContactRow)
         else Verdict(row.number, RowVerdict.REJECTED, "", row.field, row.reason)
         for row in rows
+        if not isinstance(row, SuppressionRow)
     ]
     return roster.people, verdicts
 

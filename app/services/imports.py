@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.contracts.contact_import import ImportInput
 from app.db import Sessions
-from app.domain.contact_file.cells import ContactRow, RejectedRow, RowParser
+from app.domain.contact_file.cells import ContactRow, RowParser
 from app.domain.contact_file.shape import HEAD, Scan, find_shape, open_rows, sniff_format
-from app.domain.contact_file.types import PIECE, Dedupe, FileProblem, FileShape, Format
+from app.domain.contact_file.suppression_rows import SuppressionParser, SuppressionRow
+from app.domain.contact_file.types import PIECE, Dedupe, FileKind, FileProblem, FileShape, Format, RejectedRow
+from app.domain.status import Channel, SuppressionReason
 from app.errors import InvalidInput, NotFound
 from app.models import Import, ImportStatus, Tenant
 from app.repositories import imports
@@ -22,13 +24,18 @@ from app.temporal import Workflows
 
 TURN = 50  # rows that are parsed before other threads get theirs
 
-ParsedRow = ContactRow | RejectedRow
+ParsedRow = ContactRow | SuppressionRow | RejectedRow
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
+    """`default_channel` and `default_reason` are of suppressions, `dedupe` is of contacts."""
+
+    kind: FileKind = FileKind.CONTACTS
     default_region: str = ""
     dedupe: Dedupe = Dedupe.PHONE
+    default_channel: str = ""
+    default_reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +73,22 @@ def read_options(given: dict[str, str], tenant: Tenant) -> ImportOptions:
     return ImportOptions(default_region=region, dedupe=Dedupe(dedupe))
 
 
-def look_through(file: IO[bytes], format: Format | None) -> Upload:
+def read_suppression_options(given: dict[str, str], tenant: Tenant) -> ImportOptions:
+    """`default_region`, `default_channel` and `default_reason`, in either spelling. Raises InvalidInput naming the bad
+    one."""
+    channel = given.get("default_channel") or given.get("defaultChannel") or ""
+    if channel and channel not in list(Channel):
+        raise InvalidInput.at("?default_channel", f"{channel[:20]!r} is no channel: use {', '.join(Channel)}.")
+    reason = given.get("default_reason") or given.get("defaultReason") or ""
+    if reason and reason not in list(SuppressionReason):
+        raise InvalidInput.at("?default_reason", f"{reason[:20]!r} is no reason: use {', '.join(SuppressionReason)}.")
+    region = read_options({name: text for name, text in given.items() if name != "dedupe"}, tenant).default_region
+    return ImportOptions(
+        kind=FileKind.SUPPRESSIONS, default_region=region, default_channel=channel, default_reason=reason
+    )
+
+
+def look_through(file: IO[bytes], format: Format | None, kind: FileKind = FileKind.CONTACTS) -> Upload:
     """Read the whole file once and find out what it is; blocks. Raises Malformed or InvalidInput."""
     scan = Scan()
     head = b""
@@ -76,7 +98,7 @@ def look_through(file: IO[bytes], format: Format | None) -> Upload:
         if len(head) < HEAD:
             head += piece
     shape = find_shape(
-        head, whole=scan.size == len(head), format=format or sniff_format(head), encoding=scan.encoding()
+        head, whole=scan.size == len(head), format=format or sniff_format(head), encoding=scan.encoding(), kind=kind
     )
     return Upload(file=file, size=scan.size, digest=scan.digest, shape=shape)
 
@@ -122,7 +144,13 @@ def job(row: Import) -> Job:
         tenant_id=row.tenant_id,
         import_id=row.id,
         shape=FileShape(**{**shape, "format": Format(shape["format"]), "header": tuple(shape["header"])}),
-        options=ImportOptions(default_region=options["default_region"], dedupe=Dedupe(options["dedupe"])),
+        options=ImportOptions(
+            kind=FileKind(options.get("kind", FileKind.CONTACTS)),
+            default_region=options["default_region"],
+            dedupe=Dedupe(options["dedupe"]),
+            default_channel=options.get("default_channel", ""),
+            default_reason=options.get("default_reason", ""),
+        ),
         size=row.size_bytes,
         now=row.created_at,
         offset=row.offset,
@@ -146,13 +174,25 @@ async def finish(session: AsyncSession, tenant_id: UUID, import_id: UUID, *, err
     return row
 
 
+def _parser(job: Job) -> RowParser | SuppressionParser:
+    options = job.options
+    if options.kind is FileKind.SUPPRESSIONS:
+        return SuppressionParser(
+            job.shape,
+            default_region=options.default_region,
+            channel=options.default_channel,
+            reason=options.default_reason,
+        )
+    return RowParser(job.shape, default_region=options.default_region, now=job.now)
+
+
 class RowSource:
     """The rows of an import from where it stands. Holds one piece of the file at a time."""
 
     def __init__(self, sessions: Sessions, job: Job) -> None:
         self.sessions, self.job = sessions, job
         self._rows = open_rows(job.shape, offset=job.offset, number=job.rows)
-        self._parser = RowParser(job.shape, default_region=job.options.default_region, now=job.now)
+        self._parser = _parser(job)
         self._fed = job.offset
         self._last = False
         self._problem: FileProblem | None = None

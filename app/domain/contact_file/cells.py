@@ -14,7 +14,7 @@ from app.domain.consent import parse_consent
 from app.domain.contact_file.columns import KNOWN, Columns, columns
 from app.domain.contact_file.consent_fold import CHANNELS, NO_ANSWERS, Answers
 from app.domain.contact_file.json_fields import json_fields
-from app.domain.contact_file.types import LONGEST_CELL, BadCell, FileShape, RawRow
+from app.domain.contact_file.types import LONGEST_CELL, BadCell, FileShape, RawRow, RejectedRow
 from app.domain.csv_text import uncell
 from app.domain.emails import normalize_email
 from app.domain.phone import normalize_phone, phone_country
@@ -57,14 +57,6 @@ class ContactRow:
         setattr(self, name, "")
         self.notes.append((name, reason))
         self.answers = self.answers.without_address(name)
-
-
-@dataclass(slots=True)
-class RejectedRow:
-    number: int
-    end: int
-    field: str
-    reason: str
 
 
 class RowParser:

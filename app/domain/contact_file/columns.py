@@ -55,17 +55,28 @@ def columns(header: tuple[str, ...]) -> Columns:
 
 def check_header(cells: list[str]) -> tuple[str, ...]:
     """The header without empty names at its end. Raises InvalidInput naming each bad column."""
-    names = [cell.strip() for cell in cells]
-    while names and not names[-1]:
-        names.pop()
-    fields = [field_name(name) for name in names]
-    if not {"phone", "email"} & set(fields):
+    names = trimmed(cells)
+    if not {"phone", "email"} & set(map(field_name, names)):
         found = ", ".join(repr(name[:40]) for name in names[:20]) or "nothing"
         raise InvalidInput.at(
             "/header",
             f"The first line must name a phone or an email column; it names {found}. Expected columns: "
             f"{', '.join(KNOWN)}; every other column becomes an attribute.",
         )
+    return check_names(names)
+
+
+def trimmed(cells: list[str]) -> list[str]:
+    """The names, without the empty ones at the end."""
+    names = [cell.strip() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def check_names(names: list[str]) -> tuple[str, ...]:
+    """The names, when they can be told apart. Raises InvalidInput naming each that can't."""
+    fields = [field_name(name) for name in names]
     if len(names) > MOST_COLUMNS:
         raise InvalidInput.at("/header", f"The file has {len(names)} columns; at most {MOST_COLUMNS} are taken.")
     errors = [

@@ -4,10 +4,11 @@ import codecs
 import hashlib
 import re
 
+from app.domain.contact_file import suppression_rows
 from app.domain.contact_file.columns import KNOWN, check_header, field_name
 from app.domain.contact_file.csv_rows import CsvRows
 from app.domain.contact_file.json_rows import NOT_AN_OBJECT, JsonRows
-from app.domain.contact_file.types import FileProblem, FileShape, Format, RowReader
+from app.domain.contact_file.types import FileKind, FileProblem, FileShape, Format, RowReader
 from app.errors import InvalidInput, Malformed
 
 HEAD = 4 << 20  # this much of a file is read before it is taken; what is wrong further on ends the import as failed
@@ -16,7 +17,7 @@ BOM = codecs.BOM_UTF8
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNDEFINED_IN_CP1252 = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
 _BINARY = (b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\x1f\x8b", b"\xd0\xcf\x11\xe0")
-_OPENING = re.compile(rb'\s*(?:\[|(\{\s*"contacts"\s*:\s*\[))')
+_OPENING = {kind: re.compile(rb'\s*(?:\[|(\{\s*"%b"\s*:\s*\[))' % kind.value.encode()) for kind in FileKind}
 
 
 class Scan:
@@ -57,18 +58,22 @@ def sniff_format(head: bytes) -> Format:
     return Format.JSON if head.removeprefix(BOM).lstrip()[:1] in (b"[", b"{") else Format.CSV
 
 
-def find_shape(head: bytes, *, whole: bool, format: Format, encoding: str) -> FileShape:
+def find_shape(
+    head: bytes, *, whole: bool, format: Format, encoding: str, kind: FileKind = FileKind.CONTACTS
+) -> FileShape:
     """What the file is, from its first HEAD bytes; `whole` is true when there is no more.
 
     Raises Malformed for bytes that are not what they should be, InvalidInput for a header or rows that can't be used.
     """
     if not head.strip():
-        raise Malformed("The body is empty: send a CSV file with a header line, or a JSON array of contacts.")
+        raise Malformed(f"The body is empty: send a CSV file with a header line, or a JSON array of {kind}.")
     if head.startswith(_UTF16):
         raise Malformed("The file is UTF-16: save it as UTF-8 (in a spreadsheet: CSV UTF-8).")
     if head.startswith(_BINARY):
         raise Malformed("This is not a text file: save the sheet as CSV first.")
-    return _json_shape(head, whole, encoding) if format is Format.JSON else _csv_shape(head, whole, encoding)
+    return (
+        _json_shape(head, whole, encoding, kind) if format is Format.JSON else _csv_shape(head, whole, encoding, kind)
+    )
 
 
 def open_rows(shape: FileShape, *, offset: int, number: int) -> RowReader:
@@ -77,7 +82,8 @@ def open_rows(shape: FileShape, *, offset: int, number: int) -> RowReader:
     return kind(shape, offset=offset, number=number)
 
 
-def _csv_shape(head: bytes, whole: bool, encoding: str) -> FileShape:
+def _csv_shape(head: bytes, whole: bool, encoding: str, kind: FileKind) -> FileShape:
+    suppressions = kind is FileKind.SUPPRESSIONS
     begin = len(BOM) if head.startswith(BOM) else 0
     best: tuple[tuple[int, int], FileShape, list[str]] | None = None
     for delimiter in DELIMITERS:
@@ -88,7 +94,8 @@ def _csv_shape(head: bytes, whole: bool, encoding: str) -> FileShape:
         if not first or first[0].problem or not isinstance(first[0].values, list):
             continue
         names = first[0].values
-        rank = (sum(field_name(name) in KNOWN for name in names), len(names))
+        known = suppression_rows.is_known if suppressions else _is_known
+        rank = (sum(map(known, names)), len(names))
         if best is None or rank > best[0]:
             best = (
                 rank,
@@ -102,16 +109,20 @@ def _csv_shape(head: bytes, whole: bool, encoding: str) -> FileShape:
         format=Format.CSV,
         encoding=encoding,
         delimiter=shape.delimiter,
-        header=check_header(names),
+        header=suppression_rows.check_header(names) if suppressions else check_header(names),
         start=shape.start,
     )
 
 
-def _json_shape(head: bytes, whole: bool, encoding: str) -> FileShape:
+def _is_known(name: str) -> bool:
+    return field_name(name) in KNOWN
+
+
+def _json_shape(head: bytes, whole: bool, encoding: str, kind: FileKind) -> FileShape:
     begin = len(BOM) if head.startswith(BOM) else 0
-    opening = _OPENING.match(head, begin)
+    opening = _OPENING[kind].match(head, begin)
     if opening is None:
-        raise InvalidInput.at("", 'The body must be a JSON array of contacts, or {"contacts": […]}.')
+        raise InvalidInput.at("", f'The body must be a JSON array of {kind}, or {{"{kind}": […]}}.')
     shape = FileShape(format=Format.JSON, encoding=encoding, start=opening.end(), enveloped=bool(opening[1]))
     rows = JsonRows(shape, offset=shape.start, number=0)
     try:
@@ -120,7 +131,7 @@ def _json_shape(head: bytes, whole: bool, encoding: str) -> FileShape:
             for row in batch:
                 if row.problem:
                     raise InvalidInput.at(
-                        f"/contacts/{row.number - 1}" if opening[1] else f"/{row.number - 1}", NOT_AN_OBJECT
+                        f"/{kind}/{row.number - 1}" if opening[1] else f"/{row.number - 1}", NOT_AN_OBJECT
                     )
     except FileProblem as problem:
         raise Malformed(str(problem)) from None

@@ -15,6 +15,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class FileKind(StrEnum):
+    """What the rows are."""
+
+    CONTACTS = "contacts"
+    SUPPRESSIONS = "suppressions"
+
+
 class Dedupe(StrEnum):
     """Which address makes two rows the same person, when a row has both."""
 
@@ -25,7 +32,7 @@ class Dedupe(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class FileShape:
     """How to read a file. `start` is the byte behind the header or the opening bracket; `enveloped` is true for
-    `{"contacts": […]}`."""
+    `{"contacts": […]}`, with the rows' own kind."""
 
     format: Format
     encoding: str = "utf-8"
@@ -55,6 +62,14 @@ class RawRow(NamedTuple):
     end: int
     values: list[str] | dict[str, Any]
     problem: str = ""
+
+
+@dataclass(slots=True)
+class RejectedRow:
+    number: int
+    end: int
+    field: str
+    reason: str
 
 
 class RowReader(Protocol):

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from app.domain.consent import ConsentCell
-from app.domain.contact_file.cells import NO_ADDRESS, ContactRow, RejectedRow, RowParser, normalize_lang
-from app.domain.contact_file.types import FileShape, Format, RawRow
+from app.domain.contact_file.cells import NO_ADDRESS, ContactRow, RowParser, normalize_lang
+from app.domain.contact_file.types import FileShape, Format, RawRow, RejectedRow
 from app.domain.status import Channel
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
