@@ -10,6 +10,7 @@ from app.domain.status import Channel, Purpose
 
 LINK = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 HREF = re.compile(r"(?<=\shref=\")[^\"]+(?=\")", re.IGNORECASE)
+LONGEST = 2_048  # characters; what is longer stays as it is
 SCHEMES = frozenset({"http", "https"})
 # what ends a sentence rather than an address
 TRAILING = ".,;:!?'”’»…"
@@ -53,18 +54,21 @@ def links_in(text: str) -> list[str]:
     """The links of a plain text, in order, without what follows them in a sentence."""
     if "://" not in text:
         return []
-    return [link for found in LINK.findall(text) if is_web_address(link := _trimmed(found))]
+    return [link for found in LINK.findall(text) if len(found) <= LONGEST and is_web_address(link := _trimmed(found))]
 
 
 def links_in_html(html: str) -> list[str]:
     """The addresses that its anchors lead to."""
-    return [link for found in HREF.findall(html) if is_web_address(link := unescape(found).strip())]
+    found = (unescape(href).strip() for href in HREF.findall(html))
+    return [link for link in found if len(link) <= LONGEST and is_web_address(link)]
 
 
 def replaced(text: str, links: Mapping[str, str]) -> str:
     """A plain text with these of its links in place of the old ones."""
 
     def swap(found: re.Match[str]) -> str:
+        if len(found[0]) > LONGEST:
+            return found[0]
         link = _trimmed(found[0])
         return links.get(link, link) + found[0][len(link) :]
 

@@ -38,6 +38,11 @@ class TestLinksInText:
     def test_they_end_where_a_reader_would_say(self, text: str, links: list[str]) -> None:
         assert links_in(text) == links
 
+    def test_one_that_is_longer_than_any_stays(self) -> None:
+        long = "https://a.example/" + ")." * 50_000
+        assert links_in(f"{long} https://b.example") == ["https://b.example"]
+        assert replaced(long, {"https://a.example/": "x"}) == long
+
     def test_only_the_links_change(self) -> None:
         text = "Hi: (https://a.example/x). https://b.example, https://a.example/xy"
         changed = replaced(text, {"https://a.example/x": "https://s.example/1"})
