@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from typing import Any
 from uuid import uuid4
@@ -147,6 +148,19 @@ class TestCompose:
         assert max(map(len, content.split(b"\r\n"))) <= 998
         assert b"\n" not in content.replace(b"\r\n", b"")
         assert b"\r" not in content.replace(b"\r\n", b"")
+
+    def test_long_words_beyond_ascii_are_encoded_in_short_lines(self) -> None:
+        subject, name = "Promoção de março, só hoje 🎉 " * 12, "São João da Conceição " * 8
+        message = replace(MAIL, to_name=name, content={**MAIL.content, "subject": subject})
+        head = compose(message, SENDER).content.partition(b"\r\n\r\n")[0]
+        assert max(len(line) for line in head.split(b"\r\n") if b"=?" in line) <= 76 + len(" <ana@example.com>")
+        read = message_from_bytes(head)
+        assert str(make_header(decode_header(read["Subject"]))) == subject.strip()
+        assert str(make_header(decode_header(read["To"]))) == f"{name.strip()} <ana@example.com>"
+
+    def test_subject_that_looks_encoded_is_what_it_says(self) -> None:
+        subject = "=?utf-8?q?Sale?= or not"
+        assert composed(content={**MAIL.content, "subject": subject})["Subject"] == subject
 
     def test_message_id_is_the_same_on_every_attempt(self) -> None:
         assert compose(MAIL, SENDER).message_id == compose(MAIL, SENDER).message_id

@@ -1,9 +1,10 @@
 """A rendered message as an Internet message (RFC 5322) and its envelope."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
@@ -28,24 +29,28 @@ OURS = frozenset(
 LONGEST_LINE = 990  # of 998
 
 
-class OneLine(EmailPolicy):
-    """Plain headers stay on one line: the standard library would break a long URL into encoded words, and then
-    `List-Unsubscribe` is none."""
+class PlainPolicy(EmailPolicy):
+    """For headers that are composed here, in ASCII: written on one line as they are, or with encoded words on several.
 
-    def fold(self, name: str, value: str) -> str:
-        return self._line(name, value) or super().fold(name, value)
+    The standard library would parse each of them, which is most of the work, and break a long URL into encoded words,
+    and then `List-Unsubscribe` is none.
+    """
 
-    def fold_binary(self, name: str, value: str) -> bytes:
-        return self._line(name, value).encode() or super().fold_binary(name, value)
+    def header_max_count(self, name: str) -> int | None:
+        return super().header_max_count(name) if _is_of_a_body(name) else None
 
-    def _line(self, name: str, value: str) -> str:
-        line = f"{name}: {value}"
-        return line + self.linesep if line.isascii() and line.isprintable() and len(line) <= LONGEST_LINE else ""
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        return super().header_store_parse(name, value) if _is_of_a_body(name) else (name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if _is_of_a_body(name):
+            return super().fold_binary(name, value)
+        return f"{name}: {value}".replace("?= =?", "?=\r\n =?").encode() + b"\r\n"
 
 
 # bodies in ASCII, so that no server on the way has to change them and break a signature
-PLAIN = OneLine(linesep=SMTP.linesep, cte_type="7bit")
-INTERNATIONAL = PLAIN.clone(utf8=True)
+PLAIN = PlainPolicy(linesep=SMTP.linesep, cte_type="7bit")
+INTERNATIONAL = EmailPolicy(linesep=SMTP.linesep, cte_type="7bit", utf8=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,9 +89,10 @@ def compose(message: OutboundMessage, sender: From) -> Mail:
     international = not (recipient + sender.address).isascii()
     message_id = f"{message.reference}@{sender.domain}"
     mail = EmailMessage(policy=INTERNATIONAL if international else PLAIN)
-    mail["From"] = _address(sender.name, sender.address)
-    mail["To"] = _address(message.to_name, recipient)
-    mail["Subject"] = _one_line(str(content["subject"]))
+    spell = str if international else _in_ascii
+    mail["From"] = _address(sender.name, sender.address, spell)
+    mail["To"] = _address(message.to_name, recipient, spell)
+    mail["Subject"] = spell(_one_line(str(content["subject"])))
     mail["Date"] = format_datetime(datetime.now(UTC))
     mail["Message-ID"] = f"<{message_id}>"
     mail[REFERENCE_HEADER] = str(message.reference)
@@ -128,9 +134,25 @@ def ascii_domain(domain: str) -> str:
     return encoded
 
 
-def _address(name: str, address: str) -> Address:
-    local, _, domain = address.rpartition("@")
-    return Address(display_name=_one_line(name), username=local, domain=domain)
+def _is_of_a_body(name: str) -> bool:
+    """Whether the standard library sets it, and asks for it again."""
+    return name.lower().startswith(("content-", "mime-"))
+
+
+def _address(name: str, address: str, spell: Callable[[str], str]) -> str:
+    name = _one_line(name)
+    if not name or name.isascii() or spell is str:
+        local, _, domain = address.rpartition("@")
+        return str(Address(display_name=name, username=local, domain=domain))
+    return f"{spell(name)} <{address}>"
+
+
+def _in_ascii(text: str) -> str:
+    """With encoded words (RFC 2047), each short enough for a line of its own, where there is more than ASCII, or what
+    would be read as one."""
+    if text.isascii() and "=?" not in text and len(text) <= LONGEST_LINE:
+        return text
+    return " ".join(Header(text, "utf-8", maxlinelen=70, header_name="Subject").encode().split())
 
 
 def _one_line(text: str) -> str:
@@ -142,7 +164,8 @@ def _add_headers(mail: EmailMessage, headers: Mapping[str, Any]) -> None:
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name) or name.lower() in OURS or name.lower().startswith("content-"):
             raise MessageRejected(f"content.headers may not hold {name[:80]!r}.")
-        if UNPRINTABLE.search(str(value)):
-            raise MessageRejected(f"content.headers.{name} has a line break or control characters.")
+        text = str(value)
+        if UNPRINTABLE.search(text) or len(text) > LONGEST_LINE:
+            raise MessageRejected(f"content.headers.{name} is too long, or has a line break or control characters.")
         del mail[name]
-        mail[name] = str(value)
+        mail[name] = text if text.isascii() else _in_ascii(text)

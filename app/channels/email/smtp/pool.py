@@ -12,7 +12,7 @@ MOST_CONNECTIONS = 10
 MOST_MESSAGES = 100  # over one connection: many servers end longer sessions
 IDLE_SECONDS = 10.0
 FEWER_SECONDS = 60.0  # after a server said that there are too many
-WAIT_SECONDS = 45.0  # for a connection that is free
+WAIT_SECONDS = 20.0  # for a connection that is free; with the rest of a send less than what makes a row stale
 
 
 class Pool:
