@@ -131,7 +131,8 @@ def _show(
     public_url: str,
 ) -> ChannelPreview:
     try:
-        rendered = compiled.render(channel, languages, context, media=media)
+        marketing = purpose is Purpose.MARKETING
+        rendered = compiled.render(channel, languages, context, media=media, unsubscribe=marketing)
     except InvalidInput as error:
         return ChannelPreview(problems=_problems(error.errors))
     if channel is Channel.SMS:

@@ -121,6 +121,15 @@ class TestLayout:
         assert html_of(own).count(href) == 1
         assert "Unsubscribe" not in html_of(own)
         assert "Unsubscribe" not in html_of(layout(within("x")), unsubscribe_url="")
+        assert html_of(layout(within("{{ unsubscribe_url }}"))).count(href) == 1
+
+    def test_what_is_no_marketing_shows_it_only_where_the_layout_does(self) -> None:
+        for html, count in (("x", 0), ("<a href='{{ unsubscribe_url }}'>Bye</a>", 1)):
+            template = layout(within(html))
+            content = template.render(Channel.EMAIL, (), CONTEXT, unsubscribe=False).content
+            assert content["html"].count("relay.example/u/abc") == count
+            assert "relay.example/u/abc" not in content["text"]
+            assert ("unsubscribe_url" in template.names) == (count == 1)
 
     @pytest.mark.parametrize(
         "element",
@@ -203,6 +212,7 @@ class TestActiveContent:
             assert why_address(disguised) is not None
 
     def test_what_mails_have_is_allowed(self) -> None:
+        assert html_of(layout(within("<a href='#top'>x</a> <a href='https://x.example'>y</a>")))
         page = (
             "<p style='color:red'><a href='mailto:a@x.example'>a</a><a href='tel:+351'>b</a><img src='https://x/y'></p>"
         )
@@ -254,6 +264,8 @@ class TestBrokenMjml:
             ("<mjml><mj-body>\n\n<mj-sektion></mj-sektion></mj-body></mjml>", "line 3: <mj-sektion> is no element"),
             (within("a < b"), "line 2: a < opens no element"),
             (within("<a href=https://x.example>x</a>"), "need quotes"),
+            (within("<a href='/shop'>x</a>"), "line 2: '/shop' (href of <a>) is not a whole address"),
+            (within("<img src='//x.example/a.png' />"), "is not a whole address"),
             (within("x" * 200_000), "must not be longer than 200,000"),
         ],
     )

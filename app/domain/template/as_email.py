@@ -15,8 +15,9 @@ MAX_HTML = 2_000_000  # bytes
 END_OF_BODY = "</body>"
 
 
-def render_email(content: Content, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Subject, text part and HTML part. The visible unsubscribe link is there when the context brings its address."""
+def render_email(content: Content, context: Mapping[str, Any], *, unsubscribe: bool) -> dict[str, Any]:
+    """Subject, text part and HTML part. With `unsubscribe` there is a visible link to the context's `unsubscribe_url`,
+    also when no text of the template reads it."""
     blocks = {name: parts.block(content, name, context) for name in ("header", "footer")}
     blocks["body"] = body = parts.body(content, context)
     blocks["preheader"] = parts.one_line(parts.block(content, "preheader", context))
@@ -24,17 +25,16 @@ def render_email(content: Content, context: Mapping[str, Any]) -> dict[str, Any]
     subject = parts.one_line(parts.block(content, "subject", context))
     blocks["subject"] = subject or _shorten(parts.one_line(blocks["header"] or body.split("\n")[0]))
     links, attached = parts.links(content, context), parts.attached(content, context)
-    unsubscribe = str(context.get("unsubscribe_url") or "")
-    label = unsubscribe_label(content.lang)
+    url = str(context.get("unsubscribe_url") or "") if unsubscribe else ""
     if content.layout is None:
-        html = _own_layout(content, blocks, links, attached, unsubscribe)
+        html = _own_layout(content, blocks, links, attached, url)
     else:
         html = content.layout.render({**context, "blocks": _for_layout(content, blocks, links, attached)})
-        if unsubscribe and escape(unsubscribe) not in html:
-            html = _with_unsubscribe(html, content.lang, unsubscribe)
+        if url and f'href="{escape(url)}"' not in html:
+            html = _with_unsubscribe(html, content.lang, url)
     _check_size(content, html)
     file = f"{attached.name}: {attached.url}" if attached is not None and attached.type != "image" else ""
-    goodbye = f"{label}: {unsubscribe}" if unsubscribe else ""
+    goodbye = f"{unsubscribe_label(content.lang)}: {url}" if url else ""
     text = parts.paragraphs(blocks["header"], body, file, parts.lines_of(links), blocks["footer"], goodbye)
     return {"subject": blocks["subject"], "text": text, "html": html}
 

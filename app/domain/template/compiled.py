@@ -52,12 +52,19 @@ class CompiledTemplate:
         self._defaults = {v.name: v.default for v in variables if v.default is not None}
 
     def render(
-        self, channel: Channel, languages: tuple[str, ...], context: Mapping[str, Any], *, media: bool = True
+        self,
+        channel: Channel,
+        languages: tuple[str, ...],
+        context: Mapping[str, Any],
+        *,
+        media: bool = True,
+        unsubscribe: bool = True,
     ) -> Rendered:
         """One message in the first of `languages` that the template has. `context` is
         `{"contact": {…}, "tenant": {"name"}, "unsubscribe_url", **variables}`.
 
-        With `media` the provider of the SMS takes pictures and files.
+        With `media` the provider of the SMS takes pictures and files. With `unsubscribe` an e-mail shows
+        `unsubscribe_url` whether or not the template does.
 
         Raises MissingVariable for a required variable without value and for an empty WhatsApp parameter, and
         InvalidInput when the text cannot be rendered.
@@ -72,7 +79,7 @@ class CompiledTemplate:
         content = self.content(languages)
         kind, name = MessageType.TEXT, ""
         if channel is Channel.EMAIL:
-            payload = render_email(content, values)
+            payload = render_email(content, values, unsubscribe=unsubscribe)
         elif channel is Channel.SMS:
             payload = render_sms(content, values, media=media)
             kind = MessageType.MEDIA if "media_urls" in payload else MessageType.TEXT
@@ -123,8 +130,9 @@ def compile_template(core_schema: Any, *, lang: str = "") -> CompiledTemplate:
     default = compiler.version(schema.default, lang)
     i18n = {name: compiler.version(version, name) for name, version in schema.i18n.items()}
     found.raise_any()
-    names = frozenset(name for text in compiler.parsed.values() for name in text.names)
-    return CompiledTemplate(schema.variables, default, i18n, names)
+    names = {name for text in compiler.parsed.values() for name in text.names}
+    names.update(name for layout in compiler.layouts.values() if layout is not None for name in layout.names)
+    return CompiledTemplate(schema.variables, default, i18n, frozenset(names))
 
 
 def compile_stored(core_schema: Any, *, lang: str = "") -> CompiledTemplate:

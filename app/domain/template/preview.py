@@ -77,6 +77,8 @@ def _of_sms(template: CompiledTemplate, content: Content, shown: dict[str, Any],
         )
         hint = "" if _is_of_another_script(text) else "; sms.transliterate writes them in its letters"
         yield f"Not in GSM-7: {listed}. A part of the SMS therefore holds 70 characters rather than 160{hint}."
+    if content.sms.transliterate and _is_of_another_script((content.sms.body or content.texts["body"]).source):
+        yield "sms.transliterate writes this language in Latin letters, which few can read."
     if count.segments > 1:
         yield f"The SMS is sent, and paid for, as {count.segments} messages."
     yield from _replies_left_out(content)

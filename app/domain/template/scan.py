@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from app.domain.template.active import why_css, why_element, why_html
-from app.domain.template.markup import TAGS
+from app.domain.template.markup import TAGS, is_link
 
 LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 TAG_NAME = re.compile(r"\{%-?\s*(\w*)")
@@ -29,6 +29,7 @@ KNOWN = CONTAINERS | frozenset(
     " mj-image mj-divider mj-spacer mj-table mj-raw mj-navbar-link mj-social-element mj-accordion-title"
     " mj-accordion-text mj-carousel-image mj-include mj-html-attributes".split()
 )
+RELATIVE = frozenset({"mj-navbar-link"})  # to the base-url of the bar
 PRESSED = frozenset({"mj-accordion", "mj-carousel", "mj-navbar"})
 WITH_VALUES = ("href", "src", "alt", "title")  # attributes whose value may hold Liquid
 BLOCKS = {"if": "endif", "unless": "endunless", "case": "endcase", "for": "endfor"}
@@ -150,11 +151,18 @@ class _Scanner:
         reader.feed(self.found.slots.without(whole))  # what Liquid adds to an address is checked when it is rendered
         if reason := why_element(name, reader.attributes):
             self._problem(reason)
+        for key, value in reader.attributes:
+            if key in {"href", "src"} and name not in RELATIVE and not self._may_be_whole(value or "", whole):
+                self._problem(f"{value!r} ({key} of <{name}>) is not a whole address, with https://")
         if name == "mj-font":
             self.found.fonts.extend(value or "" for key, value in reader.attributes if key == "href")
         self.found.presses = self.found.presses or name in PRESSED
         if name == "mjml":
             self.found.has_lang = any(key == "lang" for key, _ in reader.attributes)
+
+    def _may_be_whole(self, value: str, whole: str) -> bool:
+        """Whether the address is one from every mailbox; one with Liquid is checked when it is rendered."""
+        return is_link(value.strip()) or value.startswith("#") or bool(self.found.slots.within(whole))
 
     def _attributes(self, name: str, rest: str) -> str:
         def write(attribute: re.Match[str]) -> str:

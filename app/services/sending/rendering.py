@@ -36,12 +36,13 @@ class Renderer:
         media: bool,
     ) -> Rendered:
         """`media`: the sender takes pictures and files. Raises InvalidInput, of which MissingVariable is one kind."""
-        wanted = channel is Channel.EMAIL or "unsubscribe_url" in template.names
-        if purpose is not Purpose.MARKETING or not wanted:
+        unsubscribe = channel is Channel.EMAIL and purpose is Purpose.MARKETING
+        if not unsubscribe and "unsubscribe_url" not in template.names:
             return template.render(channel, languages, context, media=media)
         url = self.unsubscribe_url(channel, tenant_id, contact_id, message_id)
-        rendered = template.render(channel, languages, {**context, "unsubscribe_url": url}, media=media)
-        if channel is Channel.EMAIL:
+        values = {**context, "unsubscribe_url": url}  # a template that reads it would else have a hole there
+        rendered = template.render(channel, languages, values, media=media, unsubscribe=unsubscribe)
+        if unsubscribe:
             rendered.content["headers"] = _unsubscribe_headers(url)
         return rendered
 
