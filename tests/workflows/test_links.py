@@ -20,6 +20,8 @@ CORE: dict[str, Any] = {
         "buttons": [{"type": "url", "text": "Shoes", "url": "https://shop.example/shoes"}],
     }
 }
+# long after the sending was written down, on a machine that has much else to do
+UNHURRIED = {"click_delay_ms": [5_000, 5_500]}
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 SHORT = re.compile(r"http://127\.0\.0\.1:\d+/r/[0-9A-Za-z]{10}")
 
@@ -41,6 +43,7 @@ async def body_of(relay: World, message: Message) -> str:
 
 class TestCampaign:
     async def test_people_who_click_are_counted_once(self, heard: World) -> None:
+        await heard.behave(**UNHURRIED)
         clicking = await heard.add_contacts(3)
         others = await heard.add_contacts(2)
         for contact in clicking:
@@ -93,6 +96,7 @@ class TestEmail:
             await place.at_any_hour()
             await place.add_senders([Channel.EMAIL])
             (contact,) = await place.add_contacts(1)
+            await place.behave(**UNHURRIED)
             await place.script(contact, Channel.EMAIL, "click")
             schema = {"core_schema": CORE, "template_lang": "en"}
             async with working(place):
