@@ -183,7 +183,7 @@ class TestReference:
                 body = operation.get("requestBody", {}).get("content", {}).get("application/json")
                 if body is not None:
                     assert "example" in json.dumps(body), where
-                good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+                good = [answer for status, answer in operation["responses"].items() if status[0] in "23"]
                 assert good, where
                 shown = [answer for answer in good if "application/json" in answer.get("content", {})]
                 assert all("example" in json.dumps(answer) for answer in shown), where
