@@ -54,7 +54,7 @@ def uses_of(core_schema: Mapping[str, Any]) -> list[Use]:
     default = core_schema.get("whatsapp")
     found = [Use(lang="", pointer="/core_schema/whatsapp", part=default)] if default else []
     for lang, blocks in (core_schema.get("i18n") or {}).items():
-        if own := blocks.get("whatsapp"):
+        if own := (blocks or {}).get("whatsapp"):
             pointer = child(child("/core_schema/i18n", lang), "whatsapp")
             found.append(Use(lang=lang, pointer=pointer, part={**(default or {}), **own}))
     return found

@@ -25,6 +25,7 @@ from app.schemas.messages import (
     MessageSend,
 )
 from app.services import messages
+from app.services.approvals import MESSAGE_SECONDS
 
 router = APIRouter(prefix="/v1", tags=["Messages"], route_class=Endpoint)
 
@@ -42,7 +43,7 @@ async def send_message(
     if wanted.template_name is not None and Channel.WHATSAPP in {wanted.channel, *wanted.fallback_order}:
         async with relay.sessions.begin(tenant.id) as session:
             schemas = await messages.core_schemas(session, tenant.id, wanted)
-        approvals = await relay.approvals.ask(tenant.id, schemas)
+        approvals = await relay.approvals.ask(tenant.id, schemas, patience=MESSAGE_SECONDS)
     async with relay.sessions.begin(tenant.id) as session:
         message = await messages.enqueue(session, tenant, wanted, id=id, approvals=approvals)
     input = MessageInput(tenant_id=tenant.id, message_id=message.id)

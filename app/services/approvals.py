@@ -24,6 +24,7 @@ from app.repositories.provider_templates import Key
 from app.services.senders import Sender, Senders
 
 ASK_SECONDS = 10.0  # what a launch waits for the provider
+MESSAGE_SECONDS = 2.0  # and a single message, which is stored all the same
 CLOSED_SECONDS = 60.0  # credentials that are shown no templates are not tried again for so long
 REFRESH = "POST /v1/templates/refresh asks the provider again."
 
@@ -45,7 +46,7 @@ class Answers:
     def require(self, core_schema: Mapping[str, Any]) -> None:
         """Raises ApprovalUnknown when the provider would have to be asked, and is away."""
         for use in uses_of(core_schema):
-            if self.away and is_open(self.known.get(use.key), use):
+            if self.away and is_unsettled(self.known.get(use.key)):
                 raise ApprovalUnknown(
                     f"It is not known whether the WhatsApp template {_named(use)} is approved, and the provider can't "
                     f"be asked now: {self.away}. Nothing was launched; try again."
@@ -53,12 +54,12 @@ class Answers:
 
     def _problems(self, use: Use) -> Iterable[str]:
         row = self.known.get(use.key)
+        if is_unsettled(row) and (self.closed or self.away):
+            return
         if row is None:
-            if not self.closed and not self.away:
-                yield f"The provider has no WhatsApp template {_named(use)} ({use.pointer}): create it there first."
+            yield f"The provider has no WhatsApp template {_named(use)} ({use.pointer}): create it there first."
         elif row.status != APPROVED:
-            if row.status not in BACK or not (self.closed or self.away):
-                yield f"The WhatsApp template {_named(use)} is {describe(row)}, not APPROVED. {REFRESH}"
+            yield f"The WhatsApp template {_named(use)} is {describe(row)}, not APPROVED. {REFRESH}"
         else:
             for mismatch in mismatches(use, row.components_json) if row.components_json is not None else []:
                 yield f"The WhatsApp template {_named(use)} does not fit: {mismatch}"
@@ -70,9 +71,14 @@ def describe(row: ProviderTemplate) -> str:
     return f"{state} ({row.reason})" if row.reason else state
 
 
+def is_unsettled(row: ProviderTemplate | None) -> bool:
+    """Whether its state is not known: never heard of, or back from somewhere."""
+    return row is None or not row.status or row.status in BACK
+
+
 def is_open(row: ProviderTemplate | None, use: Use) -> bool:
-    """Whether only the provider can say how it stands: never heard of, back from somewhere, or changed since."""
-    if row is None or row.status in BACK or not row.status:
+    """Whether the provider has to be asked: also when the approved template may have been changed since."""
+    if row is None or is_unsettled(row):
         return True
     return row.status == APPROVED and row.components_json is not None and bool(mismatches(use, row.components_json))
 
@@ -98,9 +104,11 @@ class Approvals:
         self._sessions, self._senders = sessions, senders
         self._closed: WeakKeyDictionary[ListsTemplates, float] = WeakKeyDictionary()
 
-    async def ask(self, tenant_id: UUID, core_schemas: Iterable[Mapping[str, Any]]) -> Answers | None:
+    async def ask(
+        self, tenant_id: UUID, core_schemas: Iterable[Mapping[str, Any]], *, patience: float = ASK_SECONDS
+    ) -> Answers | None:
         """How the WhatsApp templates of these core schemas stand with the sender that would send them; None when there
-        are none, or no sender whose provider approves templates."""
+        are none, or no sender whose provider approves templates. A provider gets `patience` seconds to answer."""
         uses = [use for schema in core_schemas for use in uses_of(schema)]
         keys = {use.key for use in uses}
         if not keys:
@@ -116,12 +124,12 @@ class Approvals:
         if monotonic() < self._closed.get(adapter, 0.0):
             return Answers(known, closed=True)
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(patience):
                 await self._ask(sender, adapter, names)
         except (ProviderUnavailable, RateLimited) as error:
             return Answers(known, away=error.detail)
         except TimeoutError:
-            return Answers(known, away=f"no answer within {ASK_SECONDS:g} s")
+            return Answers(known, away=f"no answer within {patience:g} s")
         except SendError:  # a token that may send but not read templates is no reason to hold anything back
             self._closed[adapter] = monotonic() + CLOSED_SECONDS
             return Answers(known, closed=True)

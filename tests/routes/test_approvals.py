@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.simulator.accounts import WHATSAPP
 from app.simulator.server import serving
 from tests import factories
-from tests.channels.scripted import Reply, ScriptedProvider
+from tests.channels.scripted import Hang, Reply, ScriptedProvider, Step
 from tests.routes.conftest import add_sender, make_contact, pointers
 from tests.routes.shop import BLOCKS, CREDENTIALS, ENGLISH, SPRING, Shop, open_shop
 
@@ -140,6 +140,14 @@ class TestLaunch:
         assert (answer.status_code, pointers(answer)) == (422, ["/template_id"])
         assert "/core_schema/whatsapp/body: the approved body has 2 placeholders" in answer.json()["detail"]
 
+    async def test_one_that_came_back_is_asked_for(self, scripted: Shop, provider: ScriptedProvider) -> None:
+        provider.will(Reply(200, {"data": [{**LISTED, "status": "REINSTATED"}]}))
+        template = await scripted.add_template()
+        refused = await scripted.create(template)
+        assert (refused.status_code, pointers(refused)) == (422, ["/template_id"])
+        provider.will(Reply(200, {"data": [LISTED]}))
+        assert (await scripted.create(template)).status_code == 201
+
     async def test_a_campaign_without_whatsapp_asks_nobody(self, scripted: Shop, provider: ScriptedProvider) -> None:
         await add_sender(scripted.api)
         answer = await scripted.create(await scripted.add_template(), primary_channel="sms")
@@ -182,11 +190,13 @@ class TestSend:
         await make_contact(shop.api, phone="916111222", lang="pt")
         assert (await shop.send(phone="916111222")).status_code == 422
 
+    @pytest.mark.parametrize("step", [Reply(503), Hang()])
     async def test_a_message_is_stored_while_the_provider_is_away(
-        self, scripted: Shop, provider: ScriptedProvider
+        self, scripted: Shop, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, step: Step
     ) -> None:
+        monkeypatch.setattr("app.routes.messages.MESSAGE_SECONDS", 0.1)
         await scripted.add_template()
-        provider.will(Reply(503))
+        provider.will(step)
         assert (await scripted.send()).status_code == 202
 
 
