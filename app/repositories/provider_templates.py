@@ -76,7 +76,8 @@ async def keep(
     """The provider's list as it was at `asked_at`, whole or of one name; what is not in it is gone."""
     mine = {"tenant_id": tenant_id, "settings_id": settings_id, "asked_at": asked_at}
     unique = {(it.name, it.language): asdict(it) for it in listed}
-    rows = orjson.dumps([unique[key] for key in sorted(unique)]).decode()  # in one order: two lists never lock in a ring
+    ordered = [unique[key] for key in sorted(unique)]  # so that two lists never lock each other out
+    rows = orjson.dumps(ordered).decode()
     await session.execute(_KEEP, {**mine, "account": account, "rows": rows})
     await session.execute(_FORGET, {**mine, "name": name})
 
