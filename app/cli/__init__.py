@@ -11,6 +11,7 @@ from app.cli.doctor import doctor
 from app.cli.errors import CommandError
 from app.cli.migrate import migrate
 from app.cli.serve import api, worker
+from app.cli.suppressions import suppressions
 from app.cli.tenant import tenant
 from app.cli.up import up
 from app.embedded.errors import PlatformError
@@ -32,6 +33,7 @@ app.command()(worker)
 app.command()(doctor)
 app.add_typer(tenant)
 app.add_typer(contacts)
+app.add_typer(suppressions)
 app.add_typer(campaign)
 
 

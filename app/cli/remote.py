@@ -40,6 +40,18 @@ def call(client: httpx.Client, method: str, path: str, **options: Any) -> dict[s
     return found
 
 
+def download(client: httpx.Client, path: str) -> Iterator[bytes]:
+    """The answer in pieces. Raises CommandError as `call` does."""
+    try:
+        with client.stream("GET", path) as answer:
+            if answer.is_error:
+                answer.read()
+                raise CommandError(_refusal(answer))
+            yield from answer.iter_bytes()
+    except httpx.TransportError as error:
+        raise CommandError(f"the API at {client.base_url} does not answer ({error})") from error
+
+
 def _refusal(answer: httpx.Response) -> str:
     if answer.headers.get("content-type") != "application/problem+json":
         return f"{answer.request.url} answered {answer.status_code}: is this the address of a Relay API?"

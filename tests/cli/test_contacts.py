@@ -44,11 +44,15 @@ def file(tmp_path: Path) -> Path:
 
 
 async def relay(settings: Settings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return await command(settings, "contacts", "import", *arguments, **environment)
+
+
+async def command(settings: Settings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     assert settings.database_url is not None
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "app.cli", "contacts", "import", *arguments],
+        [sys.executable, "-m", "app.cli", *arguments],
         env={
             **inherited,
             "PYTHONPATH": os.getcwd(),
@@ -110,3 +114,34 @@ class TestImportFile:
         done = await relay(settings, str(file))
         assert done.returncode == 1
         assert "RELAY_API_KEY" in done.stderr
+
+
+class TestExportFile:
+    async def test_what_was_imported_comes_out_again(
+        self, url: str, file: Path, tmp_path: Path, settings: Settings, sessions: Sessions, tenant: Tenant
+    ) -> None:
+        key = await key_of(sessions, tenant)
+        await relay(settings, str(file), RELAY_URL=url, RELAY_API_KEY=key)
+        out = tmp_path / "out.csv"
+        done = await command(settings, "contacts", "export", str(out), RELAY_URL=url, RELAY_API_KEY=key)
+        assert done.returncode == 0, done.stderr
+        assert "+351912345678,,Ana," in out.read_text()
+
+    async def test_a_refusal_leaves_no_file(self, url: str, tmp_path: Path, settings: Settings) -> None:
+        out = tmp_path / "out.csv"
+        done = await command(settings, "contacts", "export", str(out), "--url", url, "--api-key", "rk_x")
+        assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+
+
+class TestSuppressions:
+    async def test_a_list_goes_in_and_comes_out(
+        self, url: str, tmp_path: Path, settings: Settings, sessions: Sessions, tenant: Tenant
+    ) -> None:
+        key = await key_of(sessions, tenant)
+        file, out = tmp_path / "bounces.csv", tmp_path / "out.csv"
+        file.write_text("email,reason\nana@example.com,550 no such user\nnobody,550\n")
+        options = ("--default-reason", "bounce", "--url", url, "--api-key", key)
+        done = await command(settings, "suppressions", "import", str(file), *options)
+        assert "done: 2 rows, 1 created, 0 updated, 0 merged, 1 rejected" in done.stdout, done.stderr
+        await command(settings, "suppressions", "export", str(out), "--url", url, "--api-key", key)
+        assert out.read_text().splitlines()[1].startswith("email,ana@example.com,bounce,550 no such user,")
