@@ -23,6 +23,20 @@ class TestAdd:
             row = (await session.execute(select(ChannelSetting))).scalar_one()
         assert TOKEN not in json.dumps(row.settings_json)
 
+    async def test_address_for_what_people_write_is_shown_where_it_is_another_one(self, api: Api) -> None:
+        sendgrid = {
+            "channel": "email",
+            "provider": "sendgrid",
+            "credentials": {"api_key": "SG.k", "from_email": "a@b.c"},
+        }
+        made = await add_sender(api, sendgrid)
+        address, _, token = made["inbound_url"].partition("?token=")
+        assert (address, len(token)) == (made["webhook_url"], 40)
+        changed = await api.patch(f"{PATH}/{made['id']}", json={"credentials": {"inbound_token": "x" * 20}})
+        assert changed.json()["inbound_url"] == f"{address}?token={'x' * 20}"
+        assert changed.json()["credentials"]["inbound_token"] == "…xxxx"
+        assert (await add_sender(api))["inbound_url"] is None
+
     async def test_the_first_of_a_channel_is_its_default_and_another_may_take_over(self, api: Api) -> None:
         first = await add_sender(api)
         second = await add_sender(api, {**TWILIO, "name": "second"})
