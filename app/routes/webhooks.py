@@ -112,8 +112,9 @@ async def receive_whatsapp(request: Request) -> Response:
 
 async def receive_email(request: Request) -> Response:
     """SendGrid's event webhook, signed with the key of its signed event webhook, and its Inbound Parse, which has the
-    token of the setting's `inbound_url` instead; Resend's webhook, signed with its secret; Mailgun's webhooks and routes, whose body carries a signature by the HTTP webhook signing key; and whole
-    mails (`message/rfc822`) that came back to an SMTP sender, in `X-Relay-Signature` signed with its inbound secret.
+    token of the setting's `inbound_url` instead; Resend's webhook, signed with its secret; Mailgun's webhooks and
+    routes, whose body carries a signature by the HTTP webhook signing key; and whole mails (`message/rfc822`) that came
+    back to an SMTP sender, in `X-Relay-Signature` signed with its inbound secret.
 
     Without an id in the address the `settings_id` that every message carries says whose each event is. What people
     write to Inbound Parse or a route of Mailgun, and mail for SMTP, needs the id.
