@@ -275,6 +275,17 @@ class TestBrokenMjml:
 
 class TestValues:
     @pytest.mark.parametrize(
+        "filters", ["", " | escape", " | escape_once", " | newline_to_br", " | escape | newline_to_br"]
+    )
+    def test_they_are_escaped_once(self, filters: str) -> None:
+        html = html_of(layout(within("[{{ code" + filters + " }}]")), code="a < b\n&amp;")
+        assert "[a &lt; b<br/>&amp;amp;]" in html
+
+    @pytest.mark.parametrize("name", ["safe", "raw", "html_safe"])
+    def test_nothing_switches_that_off(self, name: str) -> None:
+        assert f"unknown filter '{name}'" in mistakes(within("{{ code | " + name + " }}"))
+
+    @pytest.mark.parametrize(
         "value",
         ["javascript:alert(1)", " JAVASCRIPT:x", "data:text/html,x", "//x.example", "x", "", "https://a b", "ftp://x"],
     )

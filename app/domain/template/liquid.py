@@ -21,10 +21,11 @@ BLOCK_FIELDS = ("subject", "preheader", "header", "body", "footer", "buttons", "
 FIELDS = {"contact": CONTACT_FIELDS, "tenant": TENANT_FIELDS, "blocks": BLOCK_FIELDS}
 ALWAYS_THERE = ("contact", "tenant", "unsubscribe_url")
 FORBIDDEN_TAGS = ("include", "render", "tablerow")  # there is nothing to include, and no HTML in text
+FORBIDDEN_FILTERS = ("safe", "escapejs")  # for HTML that somebody else made safe, and for scripts
 # filters whose arguments are text; the library would write Python's None, True and ['a'] into it
 OF_TEXT = frozenset(
     "append base64_decode base64_encode base64_url_safe_decode base64_url_safe_encode capitalize downcase escape"
-    " escape_once escapejs lstrip newline_to_br prepend remove remove_first remove_last replace replace_first"
+    " escape_once lstrip newline_to_br prepend remove remove_first remove_last replace replace_first"
     " replace_last rstrip split squish strip strip_html strip_newlines truncate truncatewords upcase url_decode"
     " url_encode".split()
 )
@@ -51,6 +52,8 @@ class Sandbox(Environment):
         super().setup_tags_and_filters(extra=extra)
         for tag in FORBIDDEN_TAGS:
             del self.tags[tag]
+        for name in FORBIDDEN_FILTERS:
+            del self.filters[name]
         self.add_tag(TextOutput)
         self.add_tag(TextEcho)
         self.filters = {name: _bounded(name, function) for name, function in self.filters.items()}

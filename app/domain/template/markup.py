@@ -21,6 +21,7 @@ CALL = re.compile(r"(?:mailto|tel|sms):[^\s<>\"]+", re.IGNORECASE)
 LINE_BREAK = "<br/>"
 # all that a layout needs; the others write text of their own or hide what the checks have to see
 TAGS = frozenset("if elsif else endif unless endunless case when endcase for endfor break continue assign".split())
+DONE_ANYWAY = ("escape", "escape_once", "newline_to_br")  # done twice they would show
 ATTRIBUTE, END_ATTRIBUTE = "relay_attribute", "endrelay_attribute"  # only the compiler writes it
 OUTPUT_LIMIT = 4_000_000  # bytes; what is over the size of an e-mail is refused afterwards, with its size
 
@@ -68,6 +69,10 @@ class AttributeTag(Tag):
         return AttributeNode(token, attribute, block)
 
 
+def _as_it_is(value: object) -> object:
+    return value
+
+
 class MarkupSandbox(Sandbox):
     output_stream_limit = OUTPUT_LIMIT
 
@@ -76,6 +81,7 @@ class MarkupSandbox(Sandbox):
         self.add_tag(MarkupOutput)
         self.add_tag(AttributeTag)
         del self.tags["echo"]
+        self.filters.update(dict.fromkeys(DONE_ANYWAY, _as_it_is))
 
 
 MARKUP = MarkupSandbox()
