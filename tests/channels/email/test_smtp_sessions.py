@@ -13,7 +13,7 @@ import pytest
 
 from app.channels.base import OutboundMessage
 from app.channels.email.smtp import SmtpEmail, pool
-from app.channels.email.smtp.session import tls_context
+from app.channels.email.smtp.opening import tls_context
 from app.channels.http import provider_client
 from app.domain.status import Channel, MessageType
 from app.errors import (

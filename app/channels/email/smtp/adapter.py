@@ -19,8 +19,9 @@ from app.channels.base import (
 from app.channels.credentials import not_plain, problems
 from app.channels.email.smtp import events, signature
 from app.channels.email.smtp.composing import From, ascii_domain, compose, mailbox
+from app.channels.email.smtp.opening import NONE, STARTTLS, TLS
 from app.channels.email.smtp.pool import Pool
-from app.channels.email.smtp.session import NONE, STARTTLS, TLS, Server
+from app.channels.email.smtp.troubles import Server
 from app.domain.status import Channel
 from app.errors import InvalidSignature, MessageRejected, UnsupportedFeature
 

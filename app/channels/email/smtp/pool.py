@@ -5,7 +5,8 @@ from contextlib import suppress
 
 from app.channels.email.smtp.composing import Mail
 from app.channels.email.smtp.faults import Reply
-from app.channels.email.smtp.session import Connection, Gone, Server, TooMany
+from app.channels.email.smtp.session import Connection
+from app.channels.email.smtp.troubles import Gone, Server, TooMany
 from app.errors import ProviderUnavailable, SendError
 
 MOST_CONNECTIONS = 10
