@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
-from app.domain import interactive
 from app.domain.pointers import Problems
 from app.domain.status import Channel, Direction, MessageStatus, MessageType
 from app.domain.template import compile_stored
@@ -19,20 +18,8 @@ from app.services.approvals import Answers
 from app.services.campaign_reports import workflow_url
 from app.services.channel_settings import require_senders
 from app.services.contacts import address_on, find_or_create
+from app.services.message_content import check_content
 from app.settings import Settings
-
-# what may be sent as `content`, by channel
-RICH = {
-    Channel.WHATSAPP: frozenset({MessageType.MEDIA, MessageType.AUDIO, MessageType.LOCATION}),
-    Channel.SMS: frozenset({MessageType.MEDIA}),
-    Channel.EMAIL: frozenset[MessageType](),
-}
-SHAPES: dict[tuple[Channel, MessageType], tuple[frozenset[str], frozenset[str]]] = {
-    (Channel.WHATSAPP, MessageType.MEDIA): (frozenset({"kind"}), frozenset({"link", "id", "caption", "filename"})),
-    (Channel.WHATSAPP, MessageType.AUDIO): (frozenset(), frozenset({"kind", "link", "id"})),
-    (Channel.WHATSAPP, MessageType.LOCATION): (frozenset({"latitude", "longitude"}), frozenset({"name", "address"})),
-    (Channel.SMS, MessageType.MEDIA): (frozenset({"media_urls"}), frozenset({"body"})),
-}
 
 
 async def enqueue(
@@ -46,7 +33,7 @@ async def enqueue(
     """
     if repeated := await messages.get(session, tenant.id, id):
         return repeated
-    _check_content(wanted)
+    check_content(wanted)
     channels = [wanted.channel, *wanted.fallback_order]
     asked = [(channel, f"/fallback_order/{n}") for n, channel in enumerate(wanted.fallback_order)]
     await require_senders(session, tenant.id, [(wanted.channel, "/channel"), *asked])
@@ -162,60 +149,6 @@ def _check_approval(template: Template, languages: tuple[str, ...], approvals: A
     for detail in approvals.problems(template.core_schema_json, key):
         problems.add("/template_name", detail)
     problems.raise_any()
-
-
-def _check_content(wanted: MessageSend) -> None:
-    problems = Problems()
-    seen = {wanted.channel}
-    for n, channel in enumerate(wanted.fallback_order):
-        if channel in seen:
-            problems.add(f"/fallback_order/{n}", f"{channel} is there already; each channel is tried once.")
-        seen.add(channel)
-    if wanted.fallback_after_minutes is not None and not wanted.fallback_order:
-        problems.add("/fallback_after_minutes", "There is nothing to fall back to: give a fallback_order.")
-    if wanted.subject is not None and wanted.type is not MessageType.TEXT:
-        problems.add("/subject", "A subject goes with text only; a template has its own.")
-    if wanted.short_links and wanted.template_name is not None:
-        problems.add("/short_links", "A template says it itself, with sms.short_links.")
-    if wanted.content is not None and wanted.text is not None:
-        _check_interactive(wanted, wanted.content, wanted.text, problems)
-    elif wanted.content is not None:
-        for channel in [wanted.channel, *wanted.fallback_order]:
-            if wanted.type not in RICH[channel]:
-                problems.add("/type", f"{channel} can't send {wanted.type}.")
-        _check_shape(wanted, wanted.content, problems)
-    problems.raise_any()
-
-
-def _check_interactive(wanted: MessageSend, content: dict[str, Any], words: str, problems: Problems) -> None:
-    asked = [
-        (wanted.channel, "/content"),
-        *((it, f"/fallback_order/{n}") for n, it in enumerate(wanted.fallback_order)),
-    ]
-    for channel, pointer in asked:
-        if channel is not Channel.WHATSAPP:
-            problems.add(pointer, f"{channel} has nothing that can be pressed; only WhatsApp takes content with text.")
-    if wanted.channel is Channel.WHATSAPP:
-        problems.errors.extend(interactive.problems_of(content, words))
-
-
-def _check_shape(wanted: MessageSend, content: dict[str, Any], problems: Problems) -> None:
-    required, optional = SHAPES.get((wanted.channel, wanted.type), (frozenset[str](), frozenset[str]()))
-    for name in sorted(required - content.keys()):
-        problems.add(f"/content/{name}", f"{name} is required.")
-    problems.unknown_keys(content, tuple(sorted(required | optional)), "/content")
-    for name in sorted({"latitude", "longitude"} & content.keys()):
-        if isinstance(content[name], bool) or not isinstance(content[name], int | float):
-            problems.add(f"/content/{name}", f"{name} must be a number.")
-    links = content.get("media_urls")
-    if links is not None and not (isinstance(links, list) and links and all(isinstance(link, str) for link in links)):
-        problems.add("/content/media_urls", "media_urls must be a list of links.")
-    for name in sorted(content.keys() - {"latitude", "longitude", "media_urls"} & (required | optional)):
-        if not isinstance(content[name], str):
-            problems.add(f"/content/{name}", f"{name} must be text.")
-    if wanted.channel is Channel.WHATSAPP and wanted.type is not MessageType.LOCATION:
-        if ("link" in content) == ("id" in content):
-            problems.add("/content/link", "Give either link or id.")
 
 
 def _message(tenant_id: UUID, id: UUID, wanted: MessageSend, contact: Contact, template: Template | None) -> Message:

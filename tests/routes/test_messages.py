@@ -138,6 +138,28 @@ class TestSend:
         message = await stored(sessions, tenant, answer.json()["message_id"])
         assert message.payload_json == {"text": "Coming?", "content": content}
 
+    @pytest.mark.parametrize(
+        ("type", "content", "expected"),
+        [
+            ("media", {"kind": "gif", "id": "1"}, ["/content/kind"]),
+            ("media", {"kind": "image"}, ["/content/link"]),
+            ("media", {"kind": "image", "id": "1", "link": "https://x.example"}, ["/content/link"]),
+            ("media", {"kind": "sticker", "id": "1", "caption": "Ha"}, ["/content/caption"]),
+            ("media", {"kind": "video", "id": "1", "caption": "x" * 1_025}, ["/content/caption"]),
+            ("media", {"kind": "image", "id": "1", "filename": "a.jpg"}, ["/content/filename"]),
+            ("audio", {"kind": "video", "id": "1"}, ["/content/kind"]),
+            ("location", {"latitude": 91, "longitude": 0}, ["/content/latitude"]),
+            ("location", {"latitude": 0, "longitude": "0"}, ["/content/longitude"]),
+        ],
+    )
+    async def test_media_and_places_are_checked_at_once(
+        self, api: Api, type: str, content: dict[str, Any], expected: list[str]
+    ) -> None:
+        await add_sender(api, WHATSAPP)
+        body = {"phone": "912345678", "channel": "whatsapp", "type": type, "content": content}
+        answer = await api.post("/v1/messages/send", json=body)
+        assert (answer.status_code, pointers(answer)) == (422, expected)
+
     async def test_what_whatsapp_would_refuse_is_named(self, api: Api) -> None:
         await add_sender(api, WHATSAPP)
         await add_sender(api)
