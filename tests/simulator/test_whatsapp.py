@@ -325,6 +325,14 @@ class TestWebhooks:
             assert posted.headers["X-Hub-Signature-256"] == f"sha256={digest}"
             assert posted.json["entry"][0]["id"] == WA["waba_id"]
 
+    async def test_who_reads_a_sound_plays_it(self, client: Client, listening: Receiver) -> None:
+        await client.control("POST", "/sandbox/inbound", {"provider": "whatsapp_cloud", "from": ASHA, "text": "Hi"})
+        await client.script(ASHA, "read")
+        await client.whatsapp({**text(), "type": "audio", "audio": {"link": "https://cdn.example.test/a.ogg"}})
+        await until(lambda: len(listening.whatsapp("statuses")) == 4)
+        statuses = [status["status"] for status in listening.whatsapp("statuses")]
+        assert sorted(statuses) == ["delivered", "played", "read", "sent"]
+
     async def test_asynchronous_failure_carries_the_error(self, client: Client, listening: Receiver) -> None:
         await client.script(ASHA, {"do": "fail", "code": 131049})
         await client.template()

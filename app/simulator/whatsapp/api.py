@@ -114,7 +114,7 @@ def accept_message(sandbox: Sandbox, files: Files, authorization: str, sender: s
         )
     wamid = new_wamid(digits)
     sandbox.journal.write(sandbox.accept(account, "whatsapp", address, reference, wamid, {}))
-    schedule_statuses(sandbox, account, digits, wamid, reference, category, plan)
+    schedule_statuses(sandbox, account, digits, wamid, reference, category, plan, plays=kind == "audio")
     return Answer(
         200,
         {

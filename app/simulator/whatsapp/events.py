@@ -28,12 +28,22 @@ def new_wamid(digits: str) -> str:
 
 
 def schedule_statuses(
-    sandbox: "Sandbox", account: Account, digits: str, wamid: str, reference: str, category: str, plan: Plan
+    sandbox: "Sandbox",
+    account: Account,
+    digits: str,
+    wamid: str,
+    reference: str,
+    category: str,
+    plan: Plan,
+    *,
+    plays: bool = False,
 ) -> None:
-    """Report on a message as the plan says, and let the person act on it."""
+    """Report on a message as the plan says, and let the person act on it; who reads a sound `plays` it."""
     if plan.fate == "silent":
         return
     steps = ["failed"] if plan.fate == "fail" else ["sent", "delivered", "read"] if plan.read else ["sent", "delivered"]
+    if plays and plan.read and plan.fate != "fail":
+        steps.append("played")
     times = sandbox.times(len(steps))
     address = "+" + digits
     told = []
@@ -47,7 +57,7 @@ def schedule_statuses(
             body["pricing"] = {"billable": not free, "pricing_model": "PMP", "type": kind, "category": category}
         if status == "failed":
             body["errors"] = [_error(plan.code or 131026)]
-        effect = "" if status == "sent" else status
+        effect = "" if status in ("sent", "played") else status
         told.append((at, Event(WHATSAPP, account.id, body, effect=effect, channel="whatsapp", address=address)))
     sandbox.tell(told)
     for act in plan.acts:
