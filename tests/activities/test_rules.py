@@ -10,8 +10,10 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.messages import MessageActivities
+from activities.sequences import SequenceActivities
 from app.contracts.campaign import SendHeld
 from app.contracts.message import SendMessage, SendMessageResult
+from app.contracts.sequence import SendStep, SendStepResult
 from app.domain.status import Channel, OptOutScope, Purpose, SuppressionReason
 from app.models import Campaign, Contact, Message
 from app.repositories import consents as consent_rows
@@ -20,7 +22,7 @@ from tests.activities.conftest import Hands
 
 DAY = timedelta(days=1)
 STANDS = "SELECT state, reason FROM campaign_recipients WHERE campaign_id = :id AND contact_id = :contact_id"
-ROWS = "SELECT channel, status FROM messages WHERE contact_id = :id ORDER BY channel"
+ROWS = "SELECT channel, status FROM messages WHERE contact_id = :id ORDER BY channel, status"
 FOR_ALL = [{"messages": 1, "period_hours": 24}]
 FOR_A_WEEK = [{"messages": 1, "period_days": 7}]
 
@@ -168,6 +170,48 @@ class TestFrequencyCap:
             result = await send(place, message)
             assert result.outcome == outcome
         assert await stands(place, await launch(place), contact) == ("held", "frequency_cap")
+
+
+class TestFollowUps:
+    """A step of a sequence, the day after the launch."""
+
+    async def next_day(self, place: Hands) -> tuple[SendStep, Contact]:
+        (contact,) = await place.world.add_contacts(1)
+        campaign = await launch(place, followups=(1,))
+        await place.world.rows("UPDATE messages SET sent_at = sent_at - interval '24 hours' RETURNING id")
+        tenant_id = place.world.tenant.id
+        return SendStep(tenant_id=tenant_id, campaign_id=campaign.id, contact_id=contact.id, step=1), contact
+
+    async def send_step(self, place: Hands, step: SendStep) -> SendStepResult:
+        activities = SequenceActivities(place.world.sessions, place.campaigns.outbox)
+        return await ActivityEnvironment().run(activities.send_step, step)
+
+    async def test_the_launch_counts_for_the_follow_up(self, place: Hands) -> None:
+        await decide(place, frequency_caps=[{"messages": 1, "period_hours": 30}])
+        step, contact = await self.next_day(place)
+        result = await self.send_step(place, step)
+        assert (result.outcome, result.reason) == ("held", "frequency_cap")
+        assert result.hold_until is not None
+        assert result.hold_until - datetime.now(UTC) < timedelta(hours=6)
+        await decide(place, frequency_caps=[{"messages": 2, "period_hours": 30}])
+        assert (await self.send_step(place, step)).outcome == "sent"
+        assert len(await messages(place, contact)) == 2
+
+    async def test_what_would_wait_longer_than_a_day_is_left_out(self, place: Hands) -> None:
+        await decide(place, frequency_caps=FOR_A_WEEK)
+        step, _ = await self.next_day(place)
+        result = await self.send_step(place, step)
+        assert (result.outcome, result.reason) == ("skipped", "frequency_cap")
+
+    async def test_whatsapps_limit_holds_it_for_a_day(self, place: Hands) -> None:
+        await decide(place)
+        step, contact = await self.next_day(place)
+        fault = {"kind": "error", "provider": "whatsapp_cloud", "status": 400, "code": 131049, "next": 1}
+        await place.world.faults(fault)
+        assert (await self.send_step(place, step)).outcome == "retry"
+        result = await self.send_step(place, step)
+        assert (result.outcome, result.reason) == ("held", "recipient_limited")
+        assert await messages(place, contact) == [("whatsapp", "queued"), ("whatsapp", "sent")]
 
 
 class TestRecipientLimited:

@@ -39,6 +39,6 @@ async def project_bounces(
 
 
 def _counts(event: StoredEvent) -> bool:
-    if event.kind is not EventKind.FAILED or event.channel is not Channel.EMAIL:
-        return False
+    if event.kind is not EventKind.FAILED or event.channel is not Channel.EMAIL or event.data.get("forwarded"):
+        return False  # what failed at an address that ours forwards to says nothing about ours
     return is_soft(str(event.data.get("bounce", "")), event.text("error_code"), event.text("suppress"))

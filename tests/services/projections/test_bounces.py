@@ -8,6 +8,7 @@ from app.channels.base import EventKind, WebhookEvent
 from app.channels.email.mailgun import events as mailgun
 from app.channels.email.resend import events as resend
 from app.channels.email.sendgrid import events as sendgrid
+from app.channels.email.smtp import events as smtp
 from app.domain.bounces import is_soft
 from app.domain.status import Channel
 from app.models import Contact, Message, Tenant
@@ -154,6 +155,20 @@ class TestEachProvider:
         ]
         full = {"event": "bounce", "email": "ana@example.com", "timestamp": 1_772_442_904, **FULL}
         assert soft_one(only(sendgrid.parse(webhook(orjson.dumps([full])))))
+
+    @pytest.mark.parametrize(
+        ("name", "suppress", "soft"),
+        [
+            ("bounced", "bounce", False),
+            ("complained", "complaint", False),
+            ("bounced_mailbox_full", "", True),
+            ("bounced_policy", "", False),
+            ("delayed", "", False),
+        ],
+    )
+    def test_smtp(self, name: str, suppress: str, soft: bool) -> None:
+        event = only(smtp.parse(recorded("smtp", f"{name}.eml"), "sixteen-letters-at-least"))
+        assert (event.suppress, soft_one(event)) == (suppress, soft)
 
     @pytest.mark.parametrize(
         ("bounce", "code", "soft"),
