@@ -156,6 +156,14 @@ class TestAnswers:
             str(mail.reference) for mail in MAILS
         ]
 
+    async def test_when_none_is_accepted_the_first_alone_tells_whether_it_is_the_account(
+        self, provider: ScriptedProvider, sender: ResendEmail
+    ) -> None:
+        errors = [{"index": index, "message": "The domain is not verified."} for index in range(3)]
+        provider.will(Reply(200, {"data": [], "errors": errors}), refusal(403, "validation_error"))
+        assert ids(await sender.send_batch(MAILS)) == [ProviderMisconfigured] * 3
+        assert len(provider.requests) == 2
+
     async def test_one_by_one_ends_at_a_limit(self, provider: ScriptedProvider, sender: ResendEmail) -> None:
         provider.will(refusal(422, "invalid_parameter"), Reply(200, {"id": "e-1"}), refusal(429, "rate_limit_exceeded"))
         assert ids(await sender.send_batch(MAILS)) == ["e-1", RateLimited, RateLimited]

@@ -128,9 +128,14 @@ class ResendEmail:
             return batch.answers(await self._post(self._batch_url, payloads, headers), len(payloads))
 
         try:
-            return await batch.settled(post)
-        except MessageRejected:  # the request as a whole, so none was accepted: each alone tells which was at fault
-            return await self._send_one_by_one(messages)
+            found = await batch.settled(post)
+        except MessageRejected:
+            found = []
+        if any(isinstance(answer, Receipt) for answer in found):
+            return found
+        # None was accepted. What is wrong with an e-mail of a batch is told in words only; alone it has a name, which
+        # tells the fault of a message from that of the account, such as a domain that is not verified.
+        return await self._send_one_by_one(messages)
 
     async def _send_one_by_one(self, messages: Sequence[OutboundMessage]) -> Sequence[Receipt | SendError]:
         found: list[Receipt | SendError] = []
