@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 import httpx
 import orjson
@@ -19,7 +20,7 @@ from httpx_aiohttp import AiohttpTransport
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.channels.base import Adapter, OutboundMessage, WebhookEvent, WebhookRequest
+from app.channels.base import Adapter, Feature, OutboundMessage, WebhookEvent, WebhookRequest
 from app.channels.registry import ADAPTERS
 from app.domain.status import SuppressionReason
 from app.errors import (
@@ -31,6 +32,7 @@ from app.errors import (
     ProviderUnavailable,
     RateLimited,
     SendError,
+    UnsupportedFeature,
 )
 from tests.channels.samples import PAYLOADS, REFERENCE, context, webhook
 from tests.channels.scripted import Close, Hang, Raw, Reply, Request, Reset, ScriptedProvider, Step, free_port
@@ -272,6 +274,20 @@ class AdapterContract(PortContract):
         with pytest.raises(ProviderMisconfigured):
             await sender.send(self.message)
         assert len(provider.requests) == 1
+
+    async def test_batch_answers_each_of_its_messages_or_is_not_supported(
+        self, provider: ScriptedProvider, sender: Adapter
+    ) -> None:
+        provider.will(self.accepted)
+        batch = [replace(self.message, reference=UUID(int=number), content={}) for number in range(3)]
+        if Feature.BATCH not in self.adapter.features:
+            with pytest.raises(UnsupportedFeature):
+                await sender.send_batch(batch)
+        else:
+            answers = await sender.send_batch(batch)
+            assert len(answers) == len(batch)
+            assert all(isinstance(answer, SendError) for answer in answers)
+        assert provider.requests == []
 
     async def test_message_without_content_never_leaves(self, provider: ScriptedProvider, sender: Adapter) -> None:
         provider.will(self.accepted)
