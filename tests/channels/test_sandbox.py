@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -13,6 +14,8 @@ from aiohttp import web
 
 from app.channels.base import Adapter, AdapterContext, EventKind, OutboundMessage, Receipt, WebhookEvent, WebhookRequest
 from app.channels.email.sendgrid import SendGridEmail
+from app.channels.email.smtp import SmtpEmail
+from app.channels.email.smtp.opening import tls_context
 from app.channels.registry import ADAPTERS
 from app.domain.status import Channel, MessageType
 from app.errors import (
@@ -471,3 +474,20 @@ class TestSmtp:
         with pytest.raises(MessageRejected) as caught:
             await adapter.send(MAIL)
         assert (caught.value.provider_code, caught.value.suppress) == ("5.1.1", "invalid")
+
+    async def test_starttls_with_the_certificate_of_the_server(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "ca.pem").write_bytes(sandbox.server.mail.certificate)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        tls_context.cache_clear()
+        credentials = (await sandbox.control("GET", "/sandbox/accounts"))["smtp"]
+        place = AdapterContext(
+            base_url="", public_url=sandbox.inbox.url, settings_id=settings_id("smtp"), http=sandbox.http
+        )
+        adapter = SmtpEmail({**credentials, "security": "starttls"}, place)
+        try:
+            assert (await adapter.send(MAIL)).provider_message_id
+        finally:
+            adapter.close()
+            tls_context.cache_clear()
