@@ -11,13 +11,17 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.messages import MessageActivities
 from activities.sequences import SequenceActivities
+from app.channels.base import OutboundMessage
 from app.contracts.campaign import SendHeld
 from app.contracts.message import SendMessage, SendMessageResult
 from app.contracts.sequence import SendStep, SendStepResult
-from app.domain.status import Channel, OptOutScope, Purpose, SuppressionReason
+from app.domain.status import Channel, MessageStatus, MessageType, OptOutScope, Purpose, SuppressionReason
+from app.ids import new_id
 from app.models import Campaign, Contact, Message
 from app.repositories import consents as consent_rows
+from app.repositories.outbox import NotSent
 from app.services import consents
+from app.services.sending import Outgoing, record_refused
 from tests.activities.conftest import Hands
 
 DAY = timedelta(days=1)
@@ -364,3 +368,30 @@ class TestAskedAgainWhenTheyLeave:
         assert (await send(place, other)).outcome == "sent"
         assert await look_again(place, campaign) == 0
         assert await stands(place, campaign, contact) == ("held", "frequency_cap")
+
+
+class TestGivenUp:
+    async def test_what_a_mail_server_put_off_until_it_was_given_up_counts_as_a_soft_bounce(self, place: Hands) -> None:
+        await decide(place, soft_bounces={"count": 2})
+        world = place.world
+        await world.add_senders([Channel.EMAIL], per_second=None)
+        (contact,) = await world.add_contacts(1)
+        for code, reasons in (("5.7.1", []), ("4.2.2", []), ("4.2.2", [("bounce",)])):
+            token = new_id()
+            message = await world.write_message(
+                contact, Channel.EMAIL, status=MessageStatus.SENDING, claim_token=token, address=contact.email
+            )
+            async with world.sessions.begin(world.tenant.id) as session:
+                sender = (await place.campaigns.outbox.senders.defaults(session, world.tenant.id))[Channel.EMAIL]
+                gone = OutboundMessage(
+                    reference=message.id,
+                    tenant_id=world.tenant.id,
+                    settings_id=sender.settings_id,
+                    channel=Channel.EMAIL,
+                    type=MessageType.TEXT,
+                    to=contact.email or "",
+                )
+                outgoing = Outgoing(id=message.id, contact_id=contact.id, sender=sender, message=gone)
+                failed = NotSent(id=message.id, status=MessageStatus.FAILED, code=code, detail="")
+                await record_refused(session, [outgoing], [failed], token, datetime.now(UTC))
+            assert [tuple(row) for row in await world.rows("SELECT reason FROM suppressions")] == reasons

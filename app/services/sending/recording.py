@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.channels.base import Receipt
+from app.domain.bounces import is_soft
 from app.domain.replies import OWN_WORD
 from app.domain.status import Channel, MessageStatus, OptOutScope, Purpose, StopReason, SuppressionReason
 from app.errors import (
@@ -21,10 +22,11 @@ from app.errors import (
     SendError,
 )
 from app.repositories import outbox, rate_buckets, recipient_limits, sender_troubles
-from app.services import consents, stops
+from app.services import consents, soft_bounces, stops
 from app.services.sending import quotas
 from app.services.sending.campaign import LaunchedCampaign, Step
 from app.services.sending.claiming import Outgoing
+from app.services.soft_bounces import Bounced
 
 # A provider that names a passing reason for this very message is asked again this often; an outage is never counted.
 MAX_TRANSIENT_ATTEMPTS = 8
@@ -112,7 +114,19 @@ async def record_refused(
         if outgoing.pair is not None and monotonic() < outgoing.pair.taken_until:
             free_ats[outgoing.contact_id] = again[outgoing.id].next_at or now
     await outbox.pace_pairs(session, free_ats)
+    await _note_bounces(session, outgoings, [item for item in refused if item.id in written], now)
     return written
+
+
+async def _note_bounces(
+    session: AsyncSession, outgoings: Sequence[Outgoing], refused: Sequence[outbox.NotSent], now: datetime
+) -> None:
+    """E-mails that were given up though the mail server only said: not now."""
+    given_up = {item.id for item in refused if item.status is MessageStatus.FAILED and is_soft("", item.code, "")}
+    mails = [item for item in outgoings if item.id in given_up and item.sender.channel is Channel.EMAIL]
+    if mails:
+        bounced = {it.id: Bounced(address=it.message.to, provider=it.sender.provider, at=now) for it in mails}
+        await soft_bounces.note(session, mails[0].sender.tenant_id, bounced)
 
 
 async def note_limits(
