@@ -268,6 +268,18 @@ class TestRecipientLimited:
         assert (await send(place, await place.world.write_message(contact))).outcome == "sent"
 
 
+class TestPairLimit:
+    async def test_131056_lets_that_pair_wait_and_nobody_else(self, place: Hands) -> None:
+        met, other = await place.world.add_contacts(2)
+        fault = {"kind": "error", "provider": "whatsapp_cloud", "status": 400, "code": 131056, "next": 1}
+        await place.world.faults(fault)
+        result = await send(place, await place.world.write_message(met))
+        assert (result.outcome, result.reason) == ("retry", "131056")
+        assert result.hold_until is not None
+        assert result.hold_until - datetime.now(UTC) < timedelta(seconds=10)
+        assert (await send(place, await place.world.write_message(other))).outcome == "sent"
+
+
 class TestOptedOutAtTheProvider:
     async def refused(self, place: Hands, provider: str, code: int) -> None:
         await place.world.faults({"kind": "error", "provider": provider, "status": 400, "code": code, "next": 1})
