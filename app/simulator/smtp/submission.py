@@ -66,11 +66,6 @@ class MailServer:
         account = _account(session)
         if account is None:
             return self._refuse(server, "530 5.7.0 Authentication required")
-        fault = self.sandbox.faults.take(SMTP, "before")
-        if fault is not None:
-            if fault.kind == "throttle":
-                return self._refuse(server, SLOWER)
-            return self._refuse(server, REPLIES.get(fault.status, REPLIES[451]), injected=True)
         rate = account.messages_per_second or self.sandbox.behaviour.messages_per_second
         if not self.sandbox.limits.allow(f"{SMTP} {account.id}", rate, time.time()):
             return self._refuse(server, SLOWER)
@@ -84,6 +79,11 @@ class MailServer:
     ) -> str:
         account = _account(session)
         assert account is not None  # MAIL came first
+        fault = self.sandbox.faults.take(SMTP, "before")
+        if fault is not None:
+            if fault.kind == "throttle":
+                return self._refuse(server, SLOWER)
+            return self._refuse(server, REPLIES.get(fault.status, REPLIES[451]), injected=True)
         who = normal_address(address)
         plan = self.sandbox.plan("email", who)
         if plan.text and REPLY.fullmatch(plan.text):
