@@ -3,8 +3,11 @@
 from typing import Any
 
 from app.domain import interactive
+from app.domain.links import is_web_address
 from app.domain.pointers import Problems
+from app.domain.sms import segments
 from app.domain.status import Channel, MessageType
+from app.domain.template.as_sms import MAX_SEGMENTS
 from app.schemas.messages import MessageSend
 
 # what may be sent as `content`, by channel
@@ -21,6 +24,8 @@ SHAPES: dict[tuple[Channel, MessageType], tuple[frozenset[str], frozenset[str]]]
 }
 MEDIA, AUDIO = ("image", "video", "document", "sticker", "audio"), ("audio",)
 LONGEST_CAPTION = 1_024  # by Meta
+LONGEST_TEXT = 4_096  # by Meta
+MOST_MEDIA_URLS = 10  # by Twilio
 
 
 def check_content(wanted: MessageSend) -> None:
@@ -35,6 +40,8 @@ def check_content(wanted: MessageSend) -> None:
         problems.add("/fallback_after_minutes", "There is nothing to fall back to: give a fallback_order.")
     if wanted.subject is not None and wanted.type is not MessageType.TEXT:
         problems.add("/subject", "A subject goes with text only; a template has its own.")
+    if wanted.text is not None:
+        _check_text(wanted, wanted.text, problems)
     if wanted.short_links and wanted.template_name is not None:
         problems.add("/short_links", "A template says it itself, with sms.short_links.")
     if wanted.content is not None and wanted.text is not None:
@@ -45,6 +52,17 @@ def check_content(wanted: MessageSend) -> None:
                 problems.add("/type", f"{channel} can't send {wanted.type}.")
         _check_shape(wanted, wanted.content, problems)
     problems.raise_any()
+
+
+def _check_text(wanted: MessageSend, words: str, problems: Problems) -> None:
+    """Empty for people, or longer than one of its channels takes."""
+    channels = [wanted.channel, *wanted.fallback_order]
+    if not words.strip():
+        problems.add("/text", "The text must not be empty.")
+    if Channel.WHATSAPP in channels and len(words) > LONGEST_TEXT and wanted.content is None:
+        problems.add("/text", f"WhatsApp takes at most {LONGEST_TEXT:,} characters, and the text has {len(words):,}.")
+    if Channel.SMS in channels and not wanted.short_links and (number := segments(words).segments) > MAX_SEGMENTS:
+        problems.add("/text", f"The SMS takes {number} segments; at most {MAX_SEGMENTS} are allowed.")
 
 
 def _check_interactive(wanted: MessageSend, content: dict[str, Any], words: str, problems: Problems) -> None:
@@ -67,9 +85,7 @@ def _check_shape(wanted: MessageSend, content: dict[str, Any], problems: Problem
     for name in sorted({"latitude", "longitude"} & content.keys()):
         if isinstance(content[name], bool) or not isinstance(content[name], int | float):
             problems.add(f"/content/{name}", f"{name} must be a number.")
-    links = content.get("media_urls")
-    if links is not None and not (isinstance(links, list) and links and all(isinstance(link, str) for link in links)):
-        problems.add("/content/media_urls", "media_urls must be a list of links.")
+    _check_media_urls(content, problems)
     for name in sorted(content.keys() - {"latitude", "longitude", "media_urls"} & (required | optional)):
         if not isinstance(content[name], str):
             problems.add(f"/content/{name}", f"{name} must be text.")
@@ -77,6 +93,20 @@ def _check_shape(wanted: MessageSend, content: dict[str, Any], problems: Problem
         _check_place(content, problems)
     elif wanted.channel is Channel.WHATSAPP:
         _check_media(wanted.type, content, problems)
+
+
+def _check_media_urls(content: dict[str, Any], problems: Problems) -> None:
+    links = content.get("media_urls")
+    if links is None:
+        return
+    if not (isinstance(links, list) and links and all(isinstance(link, str) for link in links)):
+        problems.add("/content/media_urls", "media_urls must be a list of links.")
+        return
+    if len(links) > MOST_MEDIA_URLS:
+        problems.add("/content/media_urls", f"A message has at most {MOST_MEDIA_URLS} files, not {len(links)}.")
+    for n, link in enumerate(links):
+        if not is_web_address(link):
+            problems.add(f"/content/media_urls/{n}", f"{link!r} is not an http or https address.")
 
 
 def _check_place(content: dict[str, Any], problems: Problems) -> None:
@@ -94,6 +124,8 @@ def _check_media(type: MessageType, content: dict[str, Any], problems: Problems)
         problems.add("/content/kind", f"kind must be one of {', '.join(kinds)}, not {kind!r}.")
     if ("link" in content) == ("id" in content):
         problems.add("/content/link", "Give either link or id.")
+    elif isinstance(link := content.get("link"), str) and not is_web_address(link):
+        problems.add("/content/link", f"{link!r} is not an http or https address.")
     if kind in ("sticker", "audio") and "caption" in content:
         problems.add("/content/caption", f"WhatsApp shows no caption with media of kind {kind}.")
     elif isinstance(caption := content.get("caption"), str) and len(caption) > LONGEST_CAPTION:

@@ -9,6 +9,7 @@ from app.db import Sessions
 from app.models import Contact, Conversation, Message, Tenant
 from tests.routes.conftest import TWILIO, WHATSAPP, Api, add_sender, make_contact, make_template, pointers
 
+PICTURE = "https://shop.example.com/a.png"
 TEXT = {"phone": "912345678", "channel": "sms", "type": "text", "text": "Your table is ready."}
 
 
@@ -99,8 +100,15 @@ class TestSend:
             ({"type": "template", "text": None, "template_name": "welcome"}, ["/variables/code"]),
             ({"text": None}, [""]),
             ({"text": ""}, ["/text"]),
+            ({"text": " \n "}, ["/text"]),
+            ({"text": "x" * 1_531}, ["/text"]),
             ({"type": "location", "text": None, "content": {}}, ["/type"]),
             ({"type": "media", "text": None, "content": {"media_urls": "x"}}, ["/content/media_urls"]),
+            (
+                {"type": "media", "text": None, "content": {"media_urls": ["ftp://x.example"]}},
+                ["/content/media_urls/0"],
+            ),
+            ({"type": "media", "text": None, "content": {"media_urls": [PICTURE] * 11}}, ["/content/media_urls"]),
             ({"purpose": "spam"}, ["/purpose"]),
         ],
     )
@@ -143,6 +151,7 @@ class TestSend:
         [
             ("media", {"kind": "gif", "id": "1"}, ["/content/kind"]),
             ("media", {"kind": "image"}, ["/content/link"]),
+            ("media", {"kind": "image", "link": "ftp://x.example/a.png"}, ["/content/link"]),
             ("media", {"kind": "image", "id": "1", "link": "https://x.example"}, ["/content/link"]),
             ("media", {"kind": "sticker", "id": "1", "caption": "Ha"}, ["/content/caption"]),
             ("media", {"kind": "video", "id": "1", "caption": "x" * 1_025}, ["/content/caption"]),
