@@ -20,6 +20,7 @@ from app.channels.base import (
     WebhookRequest,
 )
 from app.channels.credentials import problems
+from app.channels.email.mailboxes import written
 from app.channels.email.resend import batch, events, signature
 from app.channels.email.resend.faults import fault_of_answer
 from app.channels.http import exchange, retry_after
@@ -36,7 +37,6 @@ from app.errors import (
 )
 
 SUPPORTED = frozenset({MessageType.TEXT, MessageType.TEMPLATE})
-SPECIALS = frozenset("()<>[]:;@,.")
 USER_AGENT = "relay/1"  # a request without one is refused with 403
 
 
@@ -59,7 +59,7 @@ class ResendEmail:
         self._http = context.http
         self._url = httpx.URL(f"{context.base_url}/emails")
         self._batch_url = httpx.URL(f"{context.base_url}/emails/batch")
-        self._from = _mailbox(credentials.get("from_name", ""), credentials["from_email"])
+        self._from = written(credentials.get("from_name", ""), credentials["from_email"])
         self._reply_to = credentials.get("reply_to")
         secret = credentials.get("webhook_secret")
         self._webhook_key = signature.key_of(secret) if secret else None
@@ -167,7 +167,7 @@ class ResendEmail:
         payload: dict[str, Any] = {
             "from": self._from,
             # one address only: with several, events do not say which of them they are about
-            "to": [_mailbox(message.to_name, message.to)],
+            "to": [written(message.to_name, message.to)],
             "subject": content["subject"],
             "text": content["text"],
             "tags": [
@@ -195,14 +195,6 @@ class ResendEmail:
 
     async def look_up(self, message: OutboundMessage, since: datetime, known: Container[str] = ()) -> LookupResult:
         raise UnsupportedFeature("Resend's list of e-mails has no reference; the same key settles an unknown send.")
-
-
-def _mailbox(name: str, address: str) -> str:
-    """`Name <address>`; the name in quotes where it has a meaning of its own in a header."""
-    plain = "".join(character for character in name if character.isprintable() and character not in '"\\')
-    if not plain:
-        return address
-    return f'"{plain}" <{address}>' if set(plain) & SPECIALS else f"{plain} <{address}>"
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
