@@ -266,6 +266,13 @@ class TestBrokenMjml:
             (within("<a href=https://x.example>x</a>"), "need quotes"),
             (within("<a href='/shop'>x</a>"), "line 2: '/shop' (href of <a>) is not a whole address"),
             (within("<img src='//x.example/a.png' />"), "is not a whole address"),
+            (within("<b>" * 100 + "</b>" * 100), "line 2: elements are nested more than 60 deep"),
+            (within("<!--" * 40_000), "line 2: a comment is never closed"),
+            (within("<!--[if mso]>" + "<a " * 2_000 + "<![endif]-->"), "line 2: a conditional comment has at most"),
+            (within("<!--[if mso]>" + "<![" * 9 + "<![endif]-->"), "line 2: a declaration"),
+            (within("{{" * 90_000), "Liquid: expected '}}', found end of file (line 2, column 10)"),
+            (within("{% raw %}" * 20_000), "Liquid: expected tag endraw"),
+            (within("{{ " + "(" * 3_000 + " }}"), "over the limit of 2,000 characters"),
             (within("x" * 200_000), "must not be longer than 200,000"),
         ],
     )

@@ -62,8 +62,11 @@ def why_html(html: str, *, input_too: bool = False) -> str | None:
     """The first active thing in a page, as a mail program would read it; None when there is none. With `input_too` it
     may have check boxes."""
     reader = _Reader(frozenset({"input"}) if input_too else frozenset())
-    reader.feed(html)
-    reader.close()
+    try:
+        reader.feed(html)
+        reader.close()
+    except AssertionError:  # what the reader of the standard library makes of <![x and its like
+        return "a declaration (<!…) that is not HTML is not allowed in an e-mail"
     return reader.reason
 
 

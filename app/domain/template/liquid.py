@@ -30,10 +30,14 @@ OF_TEXT = frozenset(
     " url_encode".split()
 )
 MAX_SOURCE = 32_768  # characters of one block
+MAX_EXPRESSION = 2_000  # characters between {{ and }}, or {% and %}
 MAX_ARGUMENT = 5_000  # characters or items: two of them multiplied (replace, join) still fit in memory
 MAX_BITS = 256  # of an integer
 MAX_PLAIN = 1_000  # characters of a value that is filled in without the interpreter, which watches over the output
 LITERALS = frozenset({"true", "false", "nil", "null", "empty", "blank"})
+NEW_LINE = "\n"
+OPENING = re.compile(r"\{\{|\{%")
+RAW, END_RAW = re.compile(r"\{%-?\s*raw\s*-?%\}"), re.compile(r"\{%-?\s*endraw\s*-?%\}")
 PLAIN_NAME = re.compile(r"\{\{[ ]*([a-zA-Z_][a-zA-Z0-9_]*(?:\.[a-zA-Z_][a-zA-Z0-9_]*)*)[ ]*\}\}")
 # what filters of the library raise on arguments they did not expect, beside LiquidError
 FILTER_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, OSError)
@@ -185,6 +189,9 @@ def parse_text(
         return empty
     if "{{" not in source and "{%" not in source:
         return empty
+    if (mistake := _unreadable(source)) is not None:
+        problems.add(pointer, f"Liquid: {mistake}.")
+        return empty
     try:
         template = SANDBOX.from_string(source)
         analysis = template.analyze(include_partials=False)
@@ -202,6 +209,32 @@ def parse_text(
             _check_field(name, variable.segments, pointer, problems)
     names = tuple(dict.fromkeys(str(variable) for found in analysis.globals.values() for variable in found))
     return Text(source, pointer, template, names)
+
+
+def _unreadable(source: str) -> str | None:
+    """What the library's lexer would take very long to find out: its time grows with the square of these."""
+    at = 0
+    while opening := OPENING.search(source, at):
+        mark = opening[0]
+        end = source.find("}}" if mark == "{{" else "%}", opening.end())
+        if end < 0:
+            return f"expected '{'}}' if mark == '{{' else '%}'}', found end of file ({_place(source, opening.start())})"
+        if end - opening.end() > MAX_EXPRESSION:
+            return (
+                f"an expression is over the limit of {MAX_EXPRESSION:,} characters ({_place(source, opening.start())})"
+            )
+        at = end + 2
+        if mark == "{%" and RAW.match(source, opening.start()):
+            closing = END_RAW.search(source, at)
+            if closing is None:
+                return f"expected tag endraw, found end of file ({_place(source, opening.start())})"
+            at = closing.end()
+    return None
+
+
+def _place(source: str, at: int) -> str:
+    before = source[:at]
+    return f"line {before.count(NEW_LINE) + 1}, column {at - (before.rfind(NEW_LINE) + 1) + 1}"
 
 
 def _check_field(name: str, segments: list[Any], pointer: str, problems: Problems) -> None:

@@ -29,6 +29,7 @@ KNOWN = CONTAINERS | frozenset(
     " mj-image mj-divider mj-spacer mj-table mj-raw mj-navbar-link mj-social-element mj-accordion-title"
     " mj-accordion-text mj-carousel-image mj-include mj-html-attributes".split()
 )
+MAX_COMMENT, MAX_DEPTH, MOST_PROBLEMS = 4_000, 61, 20
 RELATIVE = frozenset({"mj-navbar-link"})  # to the base-url of the bar
 PRESSED = frozenset({"mj-accordion", "mj-carousel", "mj-navbar"})
 WITH_VALUES = ("href", "src", "alt", "title")  # attributes whose value may hold Liquid
@@ -98,6 +99,9 @@ class _Scanner:
         self.elements = self.line = 0
 
     def run(self) -> Scan:
+        if (unclosed := self._unclosed_comment()) >= 0:
+            self._problem("a comment is never closed", self.masked[:unclosed].count("\n") + 1)
+            return self.found
         written, at, self.line = [], 0, 1
         for markup in MARKUP.finditer(self.masked):
             written.append(self._text(self.masked[at : markup.start()]))
@@ -110,8 +114,19 @@ class _Scanner:
         self.found.mjml = "".join(written)
         return self.found
 
+    def _unclosed_comment(self) -> int:
+        """Where one begins, or -1. Looked for first: the walk would look for the end of each anew."""
+        start = self.masked.find("<!--")
+        while start >= 0:
+            end = self.masked.find("-->", start + 4)
+            if end < 0:
+                return start
+            start = self.masked.find("<!--", end + 3)
+        return -1
+
     def _problem(self, reason: str, line: int | None = None) -> None:
-        self.found.problems.append(f"line {line or self.line}: {reason}")
+        if len(self.found.problems) < MOST_PROBLEMS:
+            self.found.problems.append(f"line {line or self.line}: {reason}")
 
     def _hide(self, liquid: re.Match[str]) -> str:
         # the lines are kept, so that those after it keep their numbers
@@ -130,6 +145,8 @@ class _Scanner:
         if not rest.endswith("/") and name not in VOID:
             self.elements += 1
             self.open.append((name, self.line, self.elements))
+            if len(self.open) == MAX_DEPTH:  # far deeper, and the compiler's stack would overflow and end the process
+                self._problem(f"elements are nested more than {MAX_DEPTH - 1} deep")
         return written
 
     def _comment(self, text: str) -> str:
@@ -138,7 +155,9 @@ class _Scanner:
             return "\n" * self.found.slots.take(text, keep=False).count("\n")
         if self.found.slots.within(text):
             self._problem("Liquid cannot stand in a conditional comment")
-        if reason := why_html(f"<!--{text}-->"):
+        if len(text) > MAX_COMMENT:  # the reader's time grows with the square of what is left open in it
+            self._problem(f"a conditional comment has at most {MAX_COMMENT:,} characters")
+        elif reason := why_html(f"<!--{text}-->"):
             self._problem(reason)
         return f"<!--{text}-->"
 
