@@ -224,9 +224,7 @@ class TestNoOpenRedirect:
 
 
 class TestUnknownLinks:
-    @pytest.mark.parametrize(
-        "code", ["0000000000", "x", "A" * 500, "é😊", "a%00b", "'; DROP TABLE short_links"]
-    )
+    @pytest.mark.parametrize("code", ["0000000000", "x", "A" * 500, "é😊", "a%00b", "'; DROP TABLE short_links"])
     async def test_a_page_for_people_and_a_problem_for_programs(self, anonymous: Api, code: str) -> None:
         page = await anonymous.get(f"/r/{code}", headers={**BROWSER, "Accept-Language": "pt-PT,pt;q=0.9"})
         assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
