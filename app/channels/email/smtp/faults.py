@@ -69,7 +69,9 @@ AUTHENTICATION = frozenset({530, 534, 535, 538})
 SYNTAX = frozenset({500, 501, 502, 503, 504})
 OF_THE_MESSAGE = frozenset({"5.2.3", "5.3.4", "5.6.7"})  # said of MAIL: too large, or an address beyond ASCII
 LIMITED = re.compile(r"\brate\b|throttl|too (?:many|much) (?:messages|e?-?mails?)|(?:sending|hourly|daily) limit", re.I)
-NO_RELAY = re.compile(r"\brelay", re.I)
+OF_THE_SENDER = frozenset({"5.1.7", "5.1.8"})  # its address, or its domain (RFC 3463)
+# Many servers, Postfix first, refuse a sender or a stranger only when the recipient is named.
+NOT_US = re.compile(r"\brelay|sender address rejected|client host rejected|send as this sender|\bnot owned by", re.I)
 
 
 def fault_of_reply(reply: Reply, stage: Stage) -> Fault:
@@ -82,9 +84,11 @@ def fault_of_reply(reply: Reply, stage: Stage) -> Fault:
         return TRANSIENT  # no SMTP, so nothing was accepted
     if stage in (Stage.SESSION, Stage.SENDER) and reply.status not in OF_THE_MESSAGE:
         return STATUSES["5.4.5"] if reply.status == "5.4.5" else ACCOUNT
+    if reply.status in OF_THE_SENDER:
+        return ACCOUNT
     if reply.status.startswith("5.7.") or not reply.status:
-        if NO_RELAY.search(reply.text):
-            return ACCOUNT  # it takes us for a stranger
+        if NOT_US.search(reply.text):
+            return ACCOUNT  # it takes us for a stranger, or the sender for somebody else's
     return STATUSES.get(reply.status) or (PERMANENT if reply.status else CODES.get(reply.code, PERMANENT))
 
 
