@@ -9,15 +9,16 @@ import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.status import MessageStatus
+from app import ids
+from app.domain.status import Channel, MessageStatus
 from app.models import Message
 from app.repositories.outbox import CONSENT_JOINS, CONTACT_COLUMNS
 
 _CONTACT = text(
     f"SELECT c.id AS contact_id, {CONTACT_COLUMNS} FROM contacts c {CONSENT_JOINS} WHERE c.id = :contact_id"
 )
-_LOCK = text("SELECT FROM messages WHERE id = :id OR fallback_of = :id ORDER BY id FOR NO KEY UPDATE")
-_ROWS = text("SELECT id FROM messages WHERE id = :id OR fallback_of = :id")
+_LOCK = text("SELECT FROM messages WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
+_ROWS = text("SELECT id FROM messages WHERE id = ANY(:ids)")
 _CLAIM = text(
     """
     UPDATE messages SET status = 'sending', claim_token = :claim_token, attempts = attempts + 1,
@@ -53,10 +54,16 @@ _SETTLE = text(
 
 async def lock(session: AsyncSession, message_id: UUID) -> list[Message]:
     """The message and those it fell back to, locked; the first one first."""
-    await session.execute(_LOCK, {"id": message_id})
-    rows = await session.execute(_ROWS, {"id": message_id})
+    values = {"ids": _family(message_id)}
+    await session.execute(_LOCK, values)
+    rows = await session.execute(_ROWS, values)
     found = [await session.get_one(Message, row[0], populate_existing=True) for row in rows]
     return sorted(found, key=lambda message: message.id != message_id)
+
+
+def _family(message_id: UUID) -> list[UUID]:
+    """Made from the channels instead of looked up: nothing is indexed by `fallback_of`."""
+    return [message_id, *(ids.fallback_id(message_id, channel.value) for channel in Channel)]
 
 
 async def contact(session: AsyncSession, contact_id: UUID) -> Row[Any]:
