@@ -22,6 +22,7 @@ CONNECT_SECONDS = 5.0
 # Shorter than the idle timeout of common servers (5 s): a POST on a connection that the server is just closing
 # fails with an unknown outcome, so a connection is given up before the server thinks of it.
 KEEP_ALIVE_SECONDS = 4.0
+MOST_WAIT = timedelta(days=31)  # that a provider can ask for; a date far beyond could not even be added to now
 FILE_SECONDS = 600.0  # 100 MB at less than 2 Mbit/s
 
 # aiohttp raises these while it waits for, opens or secures a connection: no byte of the request has left.
@@ -154,4 +155,4 @@ def retry_after(response: httpx.Response) -> timedelta | None:
             return None
     except (ValueError, TypeError, OverflowError, OSError):
         return None
-    return max(wait, timedelta())
+    return min(max(wait, timedelta()), MOST_WAIT)

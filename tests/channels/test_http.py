@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from app.channels.http import exchange, provider_client, retry_after
+from app.channels.http import MOST_WAIT, exchange, provider_client, retry_after
 from app.errors import OutcomeUnknown, ProviderUnavailable
 from tests.channels.scripted import Close, Drip, Hang, Reply, ScriptedProvider
 
@@ -124,6 +124,8 @@ class TestRetryAfter:
             ({"x-ratelimit-reset": "1400000000"}, timedelta()),
             ({"retry-after": "soon"}, None),
             ({"retry-after": "9" * 400}, None),
+            ({"retry-after": "1" + "0" * 12}, MOST_WAIT),
+            ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, MOST_WAIT),
             ({"x-ratelimit-reset": "nan"}, None),
             ({}, None),
         ],

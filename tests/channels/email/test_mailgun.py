@@ -233,6 +233,22 @@ class TestSend:
         assert timedelta(minutes=38) < caught.value.retry_after <= timedelta(minutes=40)
 
     @pytest.mark.parametrize(
+        ("date", "wait"),
+        [
+            ("Fri, 31 Dec 9999 23:59:59 GMT", timedelta(days=31)),
+            (f"Mon, 01 Jan {'9' * 20} 00:00:00 +0000", None),
+            ("Mon, 99 Jan 2026 00:00:00 +0000", None),
+        ],
+    )
+    async def test_date_that_is_none_or_too_far_away_breaks_nothing(
+        self, provider: ScriptedProvider, sender: Adapter, date: str, wait: timedelta | None
+    ) -> None:
+        provider.will(refusal(429, f"Domain is not allowed to send: request limit exceeded, try again after {date}"))
+        with pytest.raises(RateLimited) as caught:
+            await sender.send(MAIL)
+        assert caught.value.retry_after == wait
+
+    @pytest.mark.parametrize(
         "until", ["yesterday or so", "Mon, 02 Mar 2026 09:15:04 GMT", "9" * 40, "Mon, 99 Xxx 2026"]
     )
     async def test_time_that_is_over_or_nonsense_is_a_short_wait(

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.channels import faults
 from app.channels.faults import ACCOUNT, BAD_ADDRESS, PERMANENT, RATE_LIMITED, TRANSIENT, Fault, FaultKind
+from app.channels.http import MOST_WAIT
 from app.channels.webhooks import mapping, text
 from app.domain.status import SuppressionReason
 
@@ -50,12 +51,12 @@ def wait_of(words: str) -> timedelta | None:
     found = TRY_AGAIN.search(words)
     try:
         until = parsedate_to_datetime(found[1].strip()) if found else None
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return None
     if until is None:
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(until - datetime.now(UTC), timedelta(seconds=1))
+    return min(max(until - datetime.now(UTC), timedelta(seconds=1)), MOST_WAIT)
 
 
 def fault_of_report(event: Mapping[str, Any]) -> Fault:
