@@ -307,6 +307,12 @@ class TestVerify:
     def test_names_of_standard_webhooks_do_as_well(self) -> None:
         receiver().verify(signed(webhook(b"{}"), id="msg_1", timestamp=str(int(time.time())), prefix="webhook"))
 
+    def test_event_is_known_by_the_id_that_was_signed(self) -> None:
+        request = signed(webhook(b"{}"), id="msg_1", timestamp=str(int(time.time())), prefix="webhook")
+        replayed = replace(request, headers={**request.headers, "svix-id": "msg_2"})
+        receiver().verify(replayed)
+        assert receiver().parse(replayed)[0].key == "msg_1"
+
     @pytest.mark.parametrize("age", [-290, 0, 290])
     def test_recent_signature_is_accepted(self, age: int) -> None:
         receiver().verify(signed(webhook(b"{}"), id="msg_1", timestamp=str(int(time.time()) - age)))

@@ -27,15 +27,15 @@ def key_of(secret: str) -> bytes:
 
 
 def event_id(request: WebhookRequest) -> str:
-    """The same on every attempt to deliver an event."""
-    return next((id for prefix in PREFIXES if (id := request.headers.get(f"{prefix}id"))), "")
+    """The same on every attempt to deliver an event: the one that the signature covers."""
+    return request.headers.get(f"{_prefix(request)}id", "")
 
 
 def verify(key: bytes, request: WebhookRequest) -> None:
     """Raises InvalidSignature."""
-    prefix = next((prefix for prefix in PREFIXES if f"{prefix}signature" in request.headers), "")
+    prefix = _prefix(request)
     id, timestamp, given = (request.headers.get(f"{prefix}{name}", "") for name in ("id", "timestamp", "signature"))
-    if not prefix or not id or not timestamp or not given:
+    if not id or not timestamp or not given:
         raise InvalidSignature("The signature, its id or its timestamp is missing.")
     if not DIGITS.fullmatch(timestamp) or abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         raise InvalidSignature(f"The timestamp is not within {TOLERANCE_SECONDS} seconds of now.")
@@ -44,3 +44,8 @@ def verify(key: bytes, request: WebhookRequest) -> None:
     # several while the secret is being rotated; other versions are not ours to judge
     if not any(same(one, expected) for one in given.split(" ")):
         raise InvalidSignature("The signature does not match the id, the timestamp and the body.")
+
+
+def _prefix(request: WebhookRequest) -> str:
+    """The scheme's own names, unless the signature is under the standard's."""
+    return next((prefix for prefix in PREFIXES if f"{prefix}signature" in request.headers), PREFIXES[0])
