@@ -120,7 +120,9 @@ class TestCheckCredentials:
     def test_numbers_and_short_names_are_originators(self, originator: str) -> None:
         assert MessageBirdSms.check_credentials({**CREDENTIALS, "originator": originator}) == []
 
-    @pytest.mark.parametrize("originator", ["ExampleShop1", "Olá", "1234567890123456", "a\nb"])
+    @pytest.mark.parametrize(
+        "originator", ["ExampleShop1", "Olá", "1234567890123456", "a\nb", "+", "   ", "+Shop", "12!", "0351910"]
+    )
     def test_anything_else_is_named(self, originator: str) -> None:
         [problem] = MessageBirdSms.check_credentials({**CREDENTIALS, "originator": originator})
         assert problem.startswith("credentials.originator is neither")

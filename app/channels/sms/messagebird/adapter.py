@@ -3,6 +3,7 @@
 https://developers.messagebird.com/api/sms-messaging/
 """
 
+import re
 import time
 from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,8 @@ from app.domain.status import Channel, MessageType
 from app.errors import MessageRejected, OutcomeUnknown, ProviderUnavailable, SendError, UnsupportedFeature
 
 UNSUPPORTED = frozenset({MessageType.LOCATION, MessageType.AUDIO, MessageType.MEDIA})
-MOST_LETTERS, MOST_DIGITS = 11, 15  # of an originator
+MOST_LETTERS = 11  # of a name as originator
+ORIGINATOR = re.compile(rf"\+?[1-9][0-9]{{2,14}}|(?=.*[A-Za-z])[A-Za-z0-9 ]{{1,{MOST_LETTERS}}}")
 PAGE_SIZE, LOOK_UP_PAGES = 50, 10  # more than anyone is sent in a day
 CLOCK_SKEW = timedelta(minutes=1)  # MessageBird's clock and ours
 
@@ -63,7 +65,7 @@ class MessageBirdSms(OneByOne):
     @classmethod
     def check_credentials(cls, credentials: Mapping[str, str]) -> list[str]:
         found = problems(credentials, required=cls.required_credentials, in_header=("access_key", "signing_key"))
-        if (originator := credentials.get("originator")) and not _is_originator(_originator(originator)):
+        if (originator := credentials.get("originator")) and not ORIGINATOR.fullmatch(originator):
             found.append(
                 "credentials.originator is neither a number with its country code nor a name of at most "
                 f"{MOST_LETTERS} letters and digits"
@@ -135,12 +137,6 @@ class MessageBirdSms(OneByOne):
 
 def _originator(given: str) -> str:
     return given.removeprefix("+")
-
-
-def _is_originator(value: str) -> bool:
-    if value.isascii() and value.isdigit():
-        return len(value) <= MOST_DIGITS
-    return value.isascii() and value.isprintable() and len(value) <= MOST_LETTERS
 
 
 def _digits(number: str) -> str:
