@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -275,11 +276,33 @@ class TestParse:
     def test_only_failures_of_the_address_suppress_it(self) -> None:
         blocked, full, reputation, *dropped = parse("failures.json")
         assert (blocked.kind, blocked.suppress, blocked.retryable) == (EventKind.FAILED, "", True)
-        assert full.suppress == "bounce"
+        assert (full.suppress, full.data["bounce"]) == ("", "soft")
         assert reputation.suppress == ""
         assert [event.suppress for event in dropped] == ["unsubscribe", "bounce", "complaint", "invalid", "", ""]
         assert {event.kind for event in dropped} == {EventKind.FAILED}
         assert dropped[0].error_detail == "Unsubscribed Address"
+
+    @pytest.mark.parametrize(
+        ("status", "classification", "suppress", "bounce"),
+        [
+            ("5.1.1", "Invalid Address", "bounce", "hard"),
+            ("5.2.1", "Mailbox Unavailable", "bounce", "hard"),
+            ("5.0.0", "Mailbox Unavailable", "", "soft"),
+            ("5.0.0", "Unclassified", "", "soft"),
+            ("5.1.1", "Unclassified", "bounce", "hard"),
+            ("5.7.1", "Unclassified", "", "block"),
+            ("5.7.26", "", "", "block"),
+            ("5.7.1", "Reputation", "", "block"),
+            ("5.0.0", "", "bounce", "hard"),
+            ("5.2.2", "", "", "soft"),
+        ],
+    )
+    def test_one_bounce_ends_an_address_only_when_nobody_is_there(
+        self, status: str, classification: str, suppress: str, bounce: str
+    ) -> None:
+        item = {"event": "bounce", "type": "bounce", "status": status, "bounce_classification": classification}
+        (event,) = receiver().parse(webhook(orjson.dumps([item])))
+        assert (event.suppress, event.data["bounce"]) == (suppress, bounce)
 
     def test_events_without_our_arguments_are_read(self) -> None:
         simulated, account = parse("simulated.json")

@@ -144,7 +144,7 @@ class TestEachProvider:
         ]
         assert told == [
             ("", False),  # a block of ours
-            ("bounce", False),
+            ("", True),  # a full mailbox
             ("", False),  # our reputation
             ("unsubscribe", False),
             ("bounce", False),

@@ -27,6 +27,8 @@ DROPPED: dict[str, Fault] = {
     "spam content": PERMANENT,
     "recipient list over package quota": ACCOUNT,
 }
+# Enhanced status codes (RFC 3463) which say that nobody can be reached there
+DEAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1"})
 # Bounces that say something about us or our text, not about the address
 NOT_THE_ADDRESS = frozenset({"content", "reputation", "frequency or volume too high", "technical", "technical failure"})
 
@@ -65,17 +67,32 @@ def fault_of_report(event: Mapping[str, Any]) -> Fault:
     """The meaning of a `dropped` or `bounce` event."""
     if event.get("event") == "dropped":
         return DROPPED.get(text(event.get("reason")).strip().lower(), PERMANENT)
-    hard = text(event.get("status")).startswith("5")
     if event.get("type") == "blocked":
+        hard = text(event.get("status")).startswith("5")
         return PERMANENT if hard else TRANSIENT  # of this one try; a block says nothing lasting about the address
-    classification = text(event.get("bounce_classification")).lower()
-    if classification == "invalid address" or (hard and classification not in NOT_THE_ADDRESS):
-        return BOUNCED
-    return PERMANENT
+    return BOUNCED if _is_dead(event) else PERMANENT
+
+
+def _is_dead(event: Mapping[str, Any]) -> bool:
+    """Whether nobody is there. Without a classification a hard bounce means that, unless it is a full mailbox or a
+    refusal by policy; with another one only a code that says so."""
+    status, classification = text(event.get("status")), _classification(event)
+    if classification == "invalid address":
+        return True
+    if classification in NOT_THE_ADDRESS:
+        return False
+    return status in DEAD_ADDRESS or (
+        not classification and status.startswith("5") and status != "5.2.2" and not status.startswith("5.7.")
+    )
 
 
 def bounce_of(event: Mapping[str, Any]) -> str:
     """Of a `bounce` event: hard ends the address, several soft ones do, a block is no fault of the address at all."""
     if fault_of_report(event).suppress is not None:
         return "hard"
-    return "block" if text(event.get("bounce_classification")).lower() in NOT_THE_ADDRESS else "soft"
+    policy = text(event.get("status")).startswith("5.7.")
+    return "block" if policy or _classification(event) in NOT_THE_ADDRESS else "soft"
+
+
+def _classification(event: Mapping[str, Any]) -> str:
+    return text(event.get("bounce_classification")).strip().lower()
