@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.channels.base import EventKind, WebhookEvent, WebhookRequest
+from app.channels.email.mailgun import events as mailgun
 from app.errors import InvalidSignature, Malformed
 from tests.channels.contract import JSON, SHARED, TEXT, assert_storable
 from tests.channels.email.mailgun_samples import (
@@ -137,6 +138,12 @@ class TestParse:
     def test_refusal_by_policy_is_no_fault_of_the_address(self) -> None:
         event = parse("refused_for_now.json")
         assert (event.retryable, event.suppress, event.data["bounce"]) == (True, "", "block")
+
+    @pytest.mark.parametrize("code", ["5.7.1", "5.7.26"])
+    def test_bounce_by_policy_does_not_end_the_address(self, code: str) -> None:
+        item = json.loads(recorded("mailgun", "bounced.json"))["event-data"]
+        item["delivery-status"] |= {"enhanced-code": code, "message": f"{code} not authenticated"}
+        assert mailgun.parse(item).suppress == ""
 
     def test_deferral_says_why(self) -> None:
         event = parse("deferred.json")

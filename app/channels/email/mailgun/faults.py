@@ -70,6 +70,8 @@ def fault_of_report(event: Mapping[str, Any]) -> Fault:
         return known
     if enhanced in SOFT or (enhanced or code).startswith("4") or reason == "old":
         return TRANSIENT
+    if enhanced.startswith("5.7."):  # policy: of us or of the text, whatever the reason calls it
+        return PERMANENT
     return BOUNCED if reason == "bounce" or enhanced in DEAD_ADDRESS else PERMANENT
 
 
