@@ -61,15 +61,22 @@ _OTHERS = text(
     """
 )
 _LOOKED_BACK = timedelta(days=2)  # a look-up may be as coarse as days
+# It stays unresolved until whoever has to act on it was told: the engine may be away now.
 _SETTLE = text(
     """
     UPDATE messages
-    SET status = CAST(:status AS text), error_code = :code, error_detail = :detail, unresolved_since = NULL,
-        next_attempt_at = NULL, frozen_json = NULL, repeat_until = NULL,
-        failed_at = CASE WHEN CAST(:status AS text) = 'failed' THEN now() END
+    SET status = CAST(:status AS text), error_code = :code, error_detail = :detail, next_attempt_at = now(),
+        frozen_json = NULL, repeat_until = NULL, failed_at = CASE WHEN CAST(:status AS text) = 'failed' THEN now() END
     WHERE id = :id AND status = 'unknown' RETURNING id
     """
 )
+_TOLD = text(
+    """
+    UPDATE messages SET unresolved_since = NULL, next_attempt_at = NULL
+    WHERE id = :id AND status = ANY(:settled) AND unresolved_since IS NOT NULL
+    """
+)
+SETTLED = frozenset({MessageStatus.QUEUED, MessageStatus.FAILED})
 
 
 class Resolver:
@@ -104,6 +111,11 @@ class Resolver:
         return len(due)
 
     async def _resolve(self, tenant_id: UUID, message_id: UUID, status: str) -> None:
+        if status in SETTLED:
+            async with self.sessions.begin(tenant_id) as session:
+                settled = await session.get_one(Message, message_id)
+            await self._tell(settled)
+            return
         async with self.sessions.begin(tenant_id) as session:
             now = await clock(session)
             message = await session.get_one(Message, message_id)
@@ -187,7 +199,13 @@ class Resolver:
             values = {"id": message.id, "status": status.value, "code": code, "detail": detail}
             settled = (await session.execute(_SETTLE, values)).first()
         if settled:
-            await self._wake(message)
+            await self._tell(message)
+
+    async def _tell(self, message: Message) -> None:
+        """Have a settled message sent again, or its next channel tried."""
+        await self._wake(message)
+        async with self.sessions.begin(message.tenant_id) as session:
+            await session.execute(_TOLD, {"id": message.id, "settled": list(SETTLED)})
 
     async def _wake(self, message: Message) -> None:
         if message.campaign_id is None:

@@ -49,8 +49,9 @@ class Conversation(LedgerRow, table=True):
 
 
 class Message(LedgerRow, table=True):
-    """`unresolved_since` is set while a row is `sending`, or `unknown` with somebody still to find out. It alone
-    carries the index that finds rows a crash left behind, so that delivery receipts stay cheap updates.
+    """`unresolved_since` is set while a row is `sending`, or `unknown` with somebody still to find out, and then until
+    whoever has to act on that was told. It alone carries the index that finds rows a crash left behind, so that
+    delivery receipts stay cheap updates.
 
     `frozen_json` is what a provider with idempotency keys was handed, whole, until its answer is written down; until
     `repeat_until` the very same may be handed to it again, whatever became of the first request.
