@@ -67,6 +67,16 @@ _RESUME = text(
     RETURNING id
     """
 )
+# Rules may have changed since: whoever waits for a time is asked anew. In one order, as everybody locks recipients.
+_ASK_ANEW = text(
+    """
+    UPDATE campaign_recipients SET hold_until = now()
+    WHERE campaign_id = :id AND contact_id IN (
+        SELECT contact_id FROM campaign_recipients
+        WHERE campaign_id = :id AND state = 'held' AND step = 0 AND hold_until > now() AND stopped_at IS NULL
+        ORDER BY contact_id FOR NO KEY UPDATE)
+    """
+)
 _CANCEL = text(
     """
     UPDATE campaigns SET status = 'cancelled', finished_at = coalesce(finished_at, now()),
@@ -103,7 +113,11 @@ async def page(
 async def move(session: AsyncSession, tenant_id: UUID, campaign_id: UUID, to: CampaignStatus) -> bool:
     """Pause, resume (to `running`, or back to where it was) or cancel, in one guarded statement; False when its state
     doesn't allow that."""
-    return (await session.execute(MOVES[to], {"tenant_id": tenant_id, "id": campaign_id})).first() is not None
+    values = {"tenant_id": tenant_id, "id": campaign_id}
+    moved = (await session.execute(MOVES[to], values)).first() is not None
+    if moved and to is CampaignStatus.RUNNING:
+        await session.execute(_ASK_ANEW, values)
+    return moved
 
 
 async def launch(session: AsyncSession, campaign_id: UUID, launched_at: datetime) -> None:

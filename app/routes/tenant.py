@@ -25,8 +25,8 @@ async def get_tenant(tenant: TenantDep, db: SessionsDep) -> TenantRead:
 async def change_tenant(
     wanted: Annotated[TenantUpdate, Body(examples=[UPDATE_EXAMPLE])], tenant: TenantDep, db: SessionsDep
 ) -> TenantRead:
-    """Change what is given. Rules hold at once, also for what waits already; running campaigns may keep the name, time
-    zone and language they began with."""
+    """Change what is given. Stricter rules hold at once, also for what waits already; what looser ones would let go
+    is asked when its time comes, or the campaign is resumed. Running campaigns may keep name, time zone and language."""
     async with db.begin(tenant.id) as session:
         changed = await tenants.update(session, tenant.id, wanted.model_dump(mode="json", exclude_unset=True))
         return TenantRead.of(changed)

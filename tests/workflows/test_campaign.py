@@ -6,6 +6,7 @@ from temporalio.client import Client
 
 from app.db import Sessions
 from app.domain.status import CampaignStatus, Channel
+from app.services import tenants
 from app.settings import Settings
 from tests.world import World, working, world
 
@@ -109,6 +110,22 @@ class TestPause:
         assert len(accepted) == 45
         assert set(accepted.values()) == {1}
         await relay.until_status(campaign, CampaignStatus.DONE)
+
+    async def test_who_waits_for_a_rule_that_was_lifted_is_sent_to_after_a_resume(self, relay: World) -> None:
+        now = datetime.now(UTC)
+        night = {"start": f"{now - timedelta(hours=1):%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}"}
+        async with relay.sessions.begin(relay.tenant.id) as session:
+            await tenants.update(session, relay.tenant.id, {"quiet_hours": night})
+        await relay.add_contacts(3, timezone="Africa/Abidjan")
+        campaign = await relay.launch(quiet_hours_json=None)
+        held = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = :id AND reason = 'quiet_hours'"
+        await relay.until(held, (3,), id=campaign.id)
+        await relay.at_any_hour()
+        await relay.steer(campaign, CampaignStatus.PAUSED)
+        await relay.until_status(campaign, CampaignStatus.PAUSED)
+        await relay.steer(campaign, CampaignStatus.RUNNING)
+        await relay.until_status(campaign, CampaignStatus.DONE)
+        assert list((await relay.accepted()).values()) == [1, 1, 1]
 
 
 class TestCancel:
