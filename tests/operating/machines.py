@@ -66,9 +66,9 @@ class Machine:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def until(self, path: str, reached: Any) -> dict[str, Any]:
+    async def until(self, path: str, reached: Any, *, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """Read `path` until `reached` accepts the answer."""
-        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+        deadline = asyncio.get_running_loop().time() + seconds
         while not reached(found := await self.call("GET", path, 200)):
             assert asyncio.get_running_loop().time() < deadline, found
             await asyncio.sleep(0.1)

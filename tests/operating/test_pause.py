@@ -12,9 +12,11 @@ from app.domain.status import Channel
 from app.settings import Settings
 from tests.crash.processes import Stores
 from tests.operating.machines import Machine, Site, site
+from tests.world import WAIT_SECONDS
 
 CONTACTS = 120
 DAY = 5  # seconds
+NIGHT_SECONDS = 95  # the longest that `quiet_until_soon` makes
 
 
 async def per_step(place: Site) -> dict[int, Counter[int]]:
@@ -106,7 +108,7 @@ class TestQuietHours:
             await place.world.faults(
                 {"kind": "error", "provider": "whatsapp_cloud", "next": 5, "status": 503, "code": 131016}
             )
-            await machine.until(path, lambda it: it["status"] == "done")
+            await machine.until(path, lambda it: it["status"] == "done", seconds=NIGHT_SECONDS + WAIT_SECONDS)
             accepted = await place.world.accepted()
             assert set(accepted.values()) == {1}
             assert {recipient for recipient, _ in accepted} == {contact.phone for contact in contacts}
@@ -117,7 +119,7 @@ class TestQuietHours:
 def quiet_until_soon() -> dict[str, str]:
     """Quiet hours that are on now and end with the next minute, or with the one after if that is too close."""
     end = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    if end - datetime.now(UTC) < timedelta(seconds=35):
+    if end - datetime.now(UTC) < timedelta(seconds=NIGHT_SECONDS - 60):
         end += timedelta(minutes=1)
     return {"start": (end - timedelta(hours=9)).strftime("%H:%M"), "end": end.strftime("%H:%M")}
 
