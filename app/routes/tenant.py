@@ -26,7 +26,8 @@ async def change_tenant(
     wanted: Annotated[TenantUpdate, Body(examples=[UPDATE_EXAMPLE])], tenant: TenantDep, db: SessionsDep
 ) -> TenantRead:
     """Change what is given. Stricter rules hold at once, also for what waits already; what looser ones would let go
-    is asked when its time comes, or the campaign is resumed. Running campaigns may keep name, time zone and language."""
+    is asked when its time comes, or the campaign is resumed. Running campaigns may keep the name, time zone and
+    language they began with."""
     async with db.begin(tenant.id) as session:
         changed = await tenants.update(session, tenant.id, wanted.model_dump(mode="json", exclude_unset=True))
         return TenantRead.of(changed)
