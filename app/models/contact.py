@@ -20,6 +20,12 @@ class Contact(LedgerRow, table=True):
         Index("ix_contacts_tenant_phone", "tenant_id", "phone", unique=True),
         Index("ix_contacts_tenant_email", "tenant_id", "email"),
         Index("ix_contacts_tenant_id", "tenant_id", "id"),
+        Index(
+            "ix_contacts_whatsapp_number",
+            "tenant_id",
+            "whatsapp_number",
+            postgresql_where=text("whatsapp_number IS NOT NULL"),
+        ),
     )
 
     phone: str | None = optional_text()
@@ -33,6 +39,8 @@ class Contact(LedgerRow, table=True):
     attributes_json: dict[str, Any] = json_field()
     last_inbound_at: datetime | None = time_field()
     whatsapp_inbound_at: datetime | None = time_field()  # opens WhatsApp's 24 h window
+    # what WhatsApp calls this person where it isn't `phone`: in some countries an account has another number of digits
+    whatsapp_number: str | None = optional_text()
     whatsapp_limited_until: datetime | None = time_field()  # WhatsApp takes no marketing for this person before
     deleted_at: datetime | None = time_field()
     last_import_id: UUID | None = reference("")  # tells a repeated person of a file from one that was there before

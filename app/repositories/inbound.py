@@ -1,6 +1,6 @@
 """What people write to us, in bulk: the contact, its conversation, the message, and what it answers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,22 @@ from app.domain.status import Channel, MessageType
 # Locked in the order of their ids, as every projection does.
 _FIND = text(
     """
-    SELECT id, phone, email FROM contacts
-    WHERE tenant_id = :tenant_id AND (phone = ANY(:phones) OR email = ANY(:emails)) AND deleted_at IS NULL
+    SELECT id, phone, email, whatsapp_number FROM contacts
+    WHERE tenant_id = :tenant_id AND (phone = ANY(:phones) OR email = ANY(:emails) OR whatsapp_number = ANY(:phones))
+      AND deleted_at IS NULL
     ORDER BY id FOR NO KEY UPDATE
+    """
+)
+_KNOWN_AS = text(
+    """
+    UPDATE contacts c SET whatsapp_number = found.number
+    FROM (
+        SELECT id, CAST(:numbers AS jsonb) ->> id::text AS number FROM contacts
+        WHERE id = ANY(:ids) AND whatsapp_number IS DISTINCT FROM CAST(:numbers AS jsonb) ->> id::text
+          AND deleted_at IS NULL
+        ORDER BY id FOR NO KEY UPDATE
+    ) AS found
+    WHERE c.id = found.id
     """
 )
 _BY_PROVIDER_ID = text(
@@ -149,16 +162,28 @@ class Received:
 async def find_contacts(
     session: AsyncSession, tenant_id: UUID, phones: Collection[str], emails: Collection[str]
 ) -> dict[str, list[UUID]]:
-    """The contacts of each address, oldest first; several may share an e-mail address."""
+    """The contacts of each address, oldest first; several may share an e-mail address. Those that WhatsApp knows by
+    the number come after the one whose number it is."""
     found: dict[str, list[UUID]] = {}
     if not phones and not emails:
         return found
-    rows = await session.execute(_FIND, {"tenant_id": tenant_id, "phones": list(phones), "emails": list(emails)})
+    query = {"tenant_id": tenant_id, "phones": list(phones), "emails": list(emails)}
+    rows = (await session.execute(_FIND, query)).all()
     for row in rows:
         for address in (row.phone, row.email):
             if address and (address in phones or address in emails):
                 found.setdefault(address, []).append(row.id)
+    for row in rows:
+        if row.whatsapp_number in phones and row.whatsapp_number != row.phone:
+            found.setdefault(row.whatsapp_number, []).append(row.id)
     return found
+
+
+async def known_as(session: AsyncSession, numbers: Mapping[UUID, str]) -> None:
+    """WhatsApp calls these contacts by these numbers."""
+    if numbers:
+        known = orjson.dumps({str(id): number for id, number in numbers.items()}).decode()
+        await session.execute(_KNOWN_AS, {"ids": list(numbers), "numbers": known})
 
 
 async def contacts_written_to(

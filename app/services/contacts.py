@@ -69,6 +69,8 @@ async def update(session: AsyncSession, tenant: Tenant, contact_id: UUID, wanted
     phone = values.get("phone", contact.phone)
     if not phone and not values.get("email", contact.email):
         raise InvalidInput.at("/phone", "A contact needs a phone number or an e-mail address.")
+    if phone != contact.phone:
+        values["whatsapp_number"] = None  # that of the number before
     try:
         async with session.begin_nested():
             for name, value in values.items():
@@ -93,7 +95,7 @@ async def delete(session: AsyncSession, tenant_id: UUID, contact_id: UUID) -> li
     now = datetime.now(UTC)
     stopped = await stop_recipients(session, tenant_id, contact_id, StopReason.DELETED, now)
     await contacts.forget(session, contact)
-    contact.phone = contact.email = None
+    contact.phone = contact.email = contact.whatsapp_number = None
     contact.first_name = contact.last_name = contact.lang = contact.timezone = contact.country = ""
     contact.tags_json, contact.attributes_json = [], {}
     contact.last_inbound_at = contact.whatsapp_inbound_at = None

@@ -20,7 +20,7 @@ from app.repositories.webhook_events import StoredEvent
 from app.services.projections.answers import project_answers
 from app.services.projections.bounces import project_bounces
 from app.services.projections.conversations import Meaning, meaning_of, project_conversations
-from app.services.projections.people import find_people, is_written
+from app.services.projections.people import find_people, is_written, learn_numbers
 from app.services.projections.permissions import project_limits, project_permissions
 from app.services.projections.signals import Effects, PendingSignal
 from app.services.projections.statuses import find_messages, project_statuses
@@ -57,6 +57,7 @@ async def project(
     reports = [event for event in events if event.kind in ABOUT_OURS and not is_written(event)]
     sent = await find_messages(session, tenant_id, reports)
     await project_statuses(session, tenant_id, reports, sent, effects, settings)
+    await learn_numbers(session, reports, sent)
     await project_templates(session, tenant_id, events)
     await project_limits(session, reports, sent)
     await project_bounces(session, tenant_id, reports, sent)

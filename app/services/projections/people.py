@@ -17,6 +17,17 @@ from app.repositories.webhook_events import StoredEvent
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 
 
+async def learn_numbers(session: AsyncSession, reports: Sequence[StoredEvent], sent: dict[UUID, Sent]) -> None:
+    """WhatsApp may know a person by another number than the one we wrote to, and what they write comes from that."""
+    numbers = {
+        sent[event.id].contact_id: number
+        for event in reports
+        if event.channel is Channel.WHATSAPP and event.id in sent and not event.data.get("participant")
+        if E164.fullmatch(number := event.text("address")) and number != sent[event.id].address
+    }
+    await inbound.known_as(session, numbers)
+
+
 async def find_people(
     session: AsyncSession,
     tenant_id: UUID,

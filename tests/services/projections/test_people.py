@@ -293,6 +293,32 @@ class TestStopAndStart:
         await inbox.whatsapp(messages=[providers.whatsapp_text(contact.phone or "", "STOP")])
         assert await inbox.project() == []
 
+    async def test_a_stop_from_the_number_that_whatsapp_knows_is_the_contacts(self, inbox: Inbox) -> None:
+        contact, ours = await in_campaign(inbox)
+        known_as = phone()
+        await inbox.whatsapp(providers.whatsapp_status(ours.id, "delivered", recipient_id=known_as[1:]))
+        await inbox.project(times=2)
+        await inbox.whatsapp(messages=[providers.whatsapp_text(known_as, "STOP")])
+        await inbox.project(times=2)
+        assert [row.id for row in await inbox.rows(Contact)] == [contact.id]
+        consent = await inbox.consent(contact.id, Channel.WHATSAPP)
+        assert consent is not None
+        assert consent.opt_out_at_utc is not None
+        assert (await recipient(inbox)).stop_reason == StopReason.OPTED_OUT
+
+    async def test_a_number_that_is_somebodys_own_is_theirs_first(self, inbox: Inbox) -> None:
+        contact, ours = await in_campaign(inbox)
+        known_as = phone()
+        async with inbox.sessions.begin(inbox.tenant_id) as session:
+            owner = await factories.make_contact(session, inbox.tenant_id, phone=known_as)
+        await inbox.whatsapp(providers.whatsapp_status(ours.id, "delivered", recipient_id=known_as[1:]))
+        await inbox.project()
+        await inbox.whatsapp(messages=[providers.whatsapp_text(known_as, "STOP")])
+        await inbox.project()
+        assert [row.contact_id for row in await inbox.rows(Conversation)] == [owner.id]
+        for id in (owner.id, contact.id):  # one person, known twice
+            assert await inbox.consent(id, Channel.WHATSAPP) is not None
+
 
 class TestOtherReports:
     async def test_template_decisions_and_unknown_reports_are_kept(self, inbox: Inbox) -> None:
