@@ -41,6 +41,8 @@ class Choice:
     standing: outbox.Standing
     verdicts: list[outbox.Verdict] = field(default_factory=list)
     withdrawn: dict[UUID, str] = field(default_factory=dict)  # queued messages that the gate refuses now, with why
+    waiting: list[Decision] = field(default_factory=list)  # holds of the channels before the one that may send
+    put_off: dict[UUID, str] = field(default_factory=dict)  # queued ones that those hold, needless once it is claimed
     claim: outbox.Claim | None = None
     rendered: Rendered | None = None
     stale: UUID | None = None  # a message that another attempt claimed and left
@@ -74,8 +76,7 @@ class Chooser:
             choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SKIPPED, reason=reason)
             return choice
         first_reason, failed, superseded = "", False, False
-        waiting: list[Decision] = []  # holds of one channel only
-        put_off: dict[UUID, str] = {}  # queued messages that they hold
+        waiting, put_off = choice.waiting, choice.put_off
         for channel in self._channels(attempts):
             message_id = ids.outbox_id(self.campaign.id, row.contact_id, self.step.position, channel.value)
             earlier = attempts.get(channel.value)
@@ -97,11 +98,11 @@ class Chooser:
             if rendered is not None:
                 choice.claim, choice.rendered = self._claim(row, channel, message_id, rendered), rendered
                 choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.QUEUED)
-                choice.withdrawn |= put_off
                 return choice
             if decision.verdict is Verdict.HOLD and decision.reason in ONE_CHANNEL and choice.repeated is None:
                 waiting.append(decision)
-                put_off |= {message_id: decision.reason} if earlier is not None else {}
+                if earlier is not None:
+                    put_off[message_id] = decision.reason
                 continue
             if decision.verdict is Verdict.HOLD:
                 choice.standing, choice.repeated = _held(row, _earliest([decision, *waiting])), None
@@ -117,6 +118,7 @@ class Chooser:
             choice.standing = _held(row, _earliest(waiting))
             return choice
         if superseded:  # it went out, and there is no better way
+            choice.withdrawn |= put_off
             choice.standing = outbox.Standing(contact_id=row.contact_id, state=RecipientState.SENT)
             return choice
         state = RecipientState.FAILED if failed else RecipientState.SKIPPED
@@ -157,7 +159,7 @@ class Chooser:
         facts = replace(self._facts(row, channel), quota_until=quota_until, pair_free_at=pair_free_at)
         decision = decide(facts)
         choice.verdicts[-1] = self._verdict(row, channel, decision, None)
-        choice.standing = _held(row, decision)
+        choice.standing = _held(row, _earliest([decision, *choice.waiting]))
         choice.claim = choice.rendered = choice.repeated = None
 
     def _ask(self, row: Candidate, channel: Channel, message_id: UUID) -> tuple[Decision, Rendered | None]:

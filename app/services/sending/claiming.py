@@ -121,7 +121,9 @@ async def claim_chunk(
     await outbox.give_up(
         session, [choice.repeated for choice in kept if choice.repeated and choice.repeated not in owned]
     )
-    await outbox.withdraw(session, {id: reason for choice in kept for id, reason in choice.withdrawn.items()})
+    needless = {id: reason for choice in claimed for id, reason in choice.put_off.items()}
+    refused = {id: reason for choice in kept for id, reason in choice.withdrawn.items()}
+    await outbox.withdraw(session, needless | refused)
     await outbox.place(session, campaign.id, step.position, [choice.standing for choice in kept])
     await outbox.add_decisions(
         session, campaign.tenant_id, campaign.id, [verdict for choice in kept for verdict in choice.verdicts]
