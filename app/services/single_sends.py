@@ -120,7 +120,7 @@ async def claim_single(
         )
         if turn is not None:
             break
-    if trail.waiting and not trail.superseded:
+    if trail.waiting:
         turn = await _among_waiting(session, turn, trail)
     if turn is None or turn.short is None:
         await outbox.add_decisions(session, root.tenant_id, None, trail.verdicts)
@@ -129,11 +129,13 @@ async def claim_single(
     return turn or SingleTurn(outcome="failed" if trail.failed else "skipped", reason=trail.reason)
 
 
-async def _among_waiting(session: AsyncSession, turn: SingleTurn | None, trail: _Trail) -> SingleTurn:
-    """Whoever waited for another channel waits no more once one sends; else for what ends first."""
-    if turn is not None and turn.outgoing is not None:
+async def _among_waiting(session: AsyncSession, turn: SingleTurn | None, trail: _Trail) -> SingleTurn | None:
+    """Whoever waited for another channel waits no more once one sends, or has sent and there is no better way; else for
+    what ends first."""
+    if trail.superseded if turn is None else turn.outgoing:
         for id, held in trail.waiting.items():
             await single_sends.settle(session, id, MessageStatus.SKIPPED, [MessageStatus.QUEUED], code=held.reason)
+        return turn
     if turn is not None and turn.outcome != "held":
         return turn
     holds = [*trail.waiting.values(), *([turn] if turn else [])]
