@@ -16,6 +16,7 @@ from app.domain.status import Channel, RecipientState, StopReason
 from app.ids import new_id
 from app.repositories import audience
 from app.services import sending
+from app.services.sending import Recorded
 
 ENDING_REASONS = frozenset({*STOPPED.values(), *CAMPAIGN_ENDED.values()})
 STOP_REASONS = {word: reason.value for reason, word in STOPPED.items()} | {
@@ -48,6 +49,8 @@ class SequenceActivities:
                 if turn.chunk.short not in {None, short}:  # there is waited for its room now
                     short = turn.chunk.short
                     continue
+                if turn.chunk.outgoing and turn.recorded == Recorded():
+                    continue  # written already, by a commit that nobody heard of: the rows say what comes next
                 if not turn.recorded.failed:  # a refused channel is followed by the next one, at once
                     return await self._ended(input, _result(input, turn))
 
