@@ -84,12 +84,15 @@ _IN_PLAY = text(
     """
 )
 # Only what was surely accepted makes room for the next channel: an unknown send is never sent twice, so it is looked at
-# again, as is what still waits to leave. Until whoever has to act was told, so is everything.
+# again, the older the less often, as is what still waits to leave. Until whoever has to act was told, so is everything.
 _SUPERSEDE = text(
     """
     UPDATE messages SET
         superseded_at = CASE WHEN status = 'sent' THEN coalesce(superseded_at, now()) ELSE superseded_at END,
-        fallback_at = CASE WHEN status IN ('queued', 'sending', 'unknown', 'sent') THEN now() + interval '1 minute' END
+        fallback_at = CASE WHEN status = 'sent' THEN now() + interval '1 minute'
+                           WHEN status IN ('queued', 'sending', 'unknown')
+                           THEN now() + least(greatest(now() - coalesce(unresolved_since, created_at),
+                                                       interval '1 minute'), interval '1 hour') END
     WHERE id IN (SELECT id FROM messages WHERE id = ANY(:ids) AND fallback_at <= now() ORDER BY id
                  FOR NO KEY UPDATE SKIP LOCKED)
       AND tenant_id = :tenant_id
