@@ -17,6 +17,10 @@ _MESSAGE_COUNTS = text(
     """
     SELECT campaign_id, step, channel,
            count(*) FILTER (WHERE status IN ('queued', 'sending')) AS queued,
+           count(*) FILTER (WHERE status = 'queued' AND EXISTS (
+               SELECT FROM campaign_recipients r
+               WHERE r.campaign_id = messages.campaign_id AND r.contact_id = messages.contact_id
+                 AND r.step = messages.step AND r.state IN ('pending', 'held'))) AS undecided,
            count(*) FILTER (WHERE sent_at IS NOT NULL OR status IN ('sent', 'delivered', 'read')) AS sent,
            count(*) FILTER (WHERE delivered_at IS NOT NULL OR status IN ('delivered', 'read')) AS delivered,
            count(*) FILTER (WHERE read_at IS NOT NULL OR status = 'read') AS read,

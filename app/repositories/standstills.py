@@ -16,13 +16,17 @@ _HELD_RECIPIENTS = text(
     GROUP BY reason ORDER BY count(*) DESC, reason
     """
 )
+# who is held since waits for that, and not for the provider
 _WAITING_MESSAGES = text(
     """
     SELECT status, error_code AS code, max(error_detail) AS detail, count(*) AS count,
            min(next_attempt_at) AS until, min(updated_at) AS since
-    FROM messages
+    FROM messages m
     WHERE campaign_id = :campaign_id AND direction = 'out'
-      AND ((status = 'queued' AND error_code <> '') OR status = 'unknown')
+      AND ((status = 'queued' AND error_code <> '' AND NOT EXISTS (
+                SELECT FROM campaign_recipients r WHERE r.campaign_id = m.campaign_id AND r.contact_id = m.contact_id
+                  AND r.step = m.step AND r.state = 'held'))
+           OR status = 'unknown')
     GROUP BY status, error_code ORDER BY count(*) DESC, error_code
     """
 )

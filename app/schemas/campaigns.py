@@ -218,7 +218,7 @@ READ_EXAMPLE = {
     "waiting": [
         {
             "reason": "quiet_hours",
-            "detail": "7 people wait for the end of their quiet hours.",
+            "detail": "7 people waiting for the end of their quiet hours.",
             "count": 7,
             "since": "2026-05-01T12:00:00Z",
             "until": "2026-05-02T07:00:00Z",

@@ -46,6 +46,7 @@ class _Sums:
             self.by_step[str(row.step)][name] += number
             if name != "replied":  # of the campaign that counts people
                 self.counts[name] += number
+        self.counts["queued"] -= row.undecided  # whoever is decided anew is counted as a person
 
     def add_recipients(self, row: Any) -> None:
         for name in FROM_RECIPIENTS:

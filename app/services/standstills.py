@@ -19,10 +19,10 @@ SETTINGS = "/v1/onboarding/channel-settings"
 # A command that the engine was not told of for this long: it is away, and so is every worker that would tell it.
 UNTOLD = timedelta(seconds=5)
 HELD = {
-    "quiet_hours": "{} wait for the end of their quiet hours.",
-    "frequency_cap": "{} had as many marketing messages as the tenant allows, and wait until one is old enough.",
-    "recipient_limited": "{} get no marketing by WhatsApp for a day, from anybody: Meta limits it per person.",
-    "daily_quota": "{} wait for the next day: today's quota is used up.",
+    "quiet_hours": "{} waiting for the end of their quiet hours.",
+    "frequency_cap": "{} who had as many marketing messages as the tenant allows, waiting until one is old enough.",
+    "recipient_limited": "No marketing by WhatsApp for {} for a day, from anybody: Meta limits it per person.",
+    "daily_quota": "{} waiting for the next day: today's quota is used up.",
 }
 ENDED = {CampaignStatus.DRAFT, CampaignStatus.FAILED, CampaignStatus.CANCELLED}
 
@@ -137,7 +137,7 @@ async def _unapproved(session: AsyncSession, campaign: Campaign) -> list[Waiting
 
 def _held(row: Any) -> Waiting:
     people = "1 person" if row.count == 1 else f"{row.count:,} people"
-    words = HELD.get(row.reason, f"{{}} wait ({row.reason.replace('_', ' ')}).")
+    words = HELD.get(row.reason, f"{{}} waiting ({row.reason.replace('_', ' ')}).")
     return Waiting(
         reason=row.reason or "held",
         detail=words.format(people),

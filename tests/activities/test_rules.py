@@ -20,7 +20,7 @@ from app.ids import new_id
 from app.models import Campaign, Contact, Message
 from app.repositories import consents as consent_rows
 from app.repositories.outbox import NotSent
-from app.services import consents
+from app.services import campaign_reports, consents, standstills
 from app.services.sending import Outgoing, record_refused
 from tests.activities.conftest import Hands
 
@@ -240,6 +240,11 @@ class TestRecipientLimited:
         await self.refuse(place)
         campaign = await launch(place)
         assert await stands(place, campaign, contact) == ("held", "recipient_limited")
+        async with place.world.sessions.begin(place.world.tenant.id) as session:
+            (shown,) = await campaign_reports.show(session, campaign.tenant_id, [campaign], place.world.settings)
+            waiting = await standstills.of_campaign(session, campaign)
+        assert (shown.counts.recipients, shown.counts.queued, shown.counts.held) == (1, 0, 1)
+        assert [(it.reason, it.count) for it in waiting] == [("recipient_limited", 1)]
         sql = "SELECT hold_until - now() > interval '23 hours' FROM campaign_recipients WHERE campaign_id = :id"
         assert await place.world.rows(sql, id=campaign.id) == [(True,)]
         assert await look_again(place, campaign) == 0

@@ -126,5 +126,5 @@ class TestView:
             view.note_away(["the workflow engine is away: It can't be reached."])
             view.show(EXAMPLE)
         shown = screen.getvalue()
-        for words in ("Spring sale", "whatsapp", "step 0", "7 people wait for the end", "the workflow engine is away"):
+        for words in ("Spring sale", "whatsapp", "step 0", "7 people waiting for", "the workflow engine is away"):
             assert words in shown
