@@ -48,11 +48,11 @@ class Inbox:
     async def whatsapp(self, *statuses: dict[str, Any], messages: list[dict[str, Any]] | None = None) -> None:
         sender = self.senders[Channel.WHATSAPP]
         value = providers.whatsapp_value(sender.account, statuses=list(statuses), messages=messages)
-        await self._receive(Channel.WHATSAPP, providers.whatsapp_post(sender.id, value))
+        await self.receive(Channel.WHATSAPP, providers.whatsapp_post(sender.id, value))
 
     async def sms(self, fields: dict[str, str], *, ref: UUID | str = "") -> None:
         sender = self.senders[Channel.SMS]
-        await self._receive(Channel.SMS, providers.twilio_post(self.settings.public_url, sender.id, fields, ref=ref))
+        await self.receive(Channel.SMS, providers.twilio_post(self.settings.public_url, sender.id, fields, ref=ref))
 
     async def sms_from(self, phone: str, text: str, **changes: str) -> None:
         await self.sms(providers.twilio_inbound(self.senders[Channel.SMS].account, phone, text, **changes))
@@ -60,9 +60,9 @@ class Inbox:
     async def email(self, event: str, email: str, *, message_id: UUID | str, **changes: Any) -> None:
         sender = self.senders[Channel.EMAIL]
         item = providers.sendgrid_event(event, email, message_id=message_id, settings_id=sender.id, **changes)
-        await self._receive(Channel.EMAIL, providers.sendgrid_post(sender.id, item))
+        await self.receive(Channel.EMAIL, providers.sendgrid_post(sender.id, item))
 
-    async def _receive(self, channel: Channel, post: Post) -> None:
+    async def receive(self, channel: Channel, post: Post) -> None:
         path, _, query = post.path.partition("?")
         request = WebhookRequest(
             method="POST",

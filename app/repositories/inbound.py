@@ -196,6 +196,16 @@ async def contacts_written_to(
     return {row.provider_message_id: row.contact_id for row in rows}
 
 
+async def pairs_written_to(
+    session: AsyncSession, tenant_id: UUID, provider_message_ids: Collection[str]
+) -> set[tuple[str, UUID]]:
+    """Each of these provider ids with everybody it went to: the messages of a batch have one in common."""
+    if not provider_message_ids:
+        return set()
+    rows = await session.execute(_BY_PROVIDER_ID, {"ids": list(provider_message_ids), "tenant_id": tenant_id})
+    return {(row.provider_message_id, row.contact_id) for row in rows}
+
+
 async def lock_making(session: AsyncSession, tenant_id: UUID) -> None:
     """Until the transaction ends, nobody else makes contacts of this tenant's unknown writers."""
     await session.execute(_ONE_MAKER, {"tenant_id": str(tenant_id)})

@@ -19,7 +19,7 @@ from app.repositories.events import Fact
 from app.repositories.webhook_events import StoredEvent
 from app.services.projections.answers import project_answers
 from app.services.projections.bounces import project_bounces
-from app.services.projections.conversations import Meaning, meaning_of, project_conversations
+from app.services.projections.conversations import Meaning, meanings_of, project_conversations
 from app.services.projections.people import find_people, is_written, learn_numbers
 from app.services.projections.permissions import project_limits, project_permissions
 from app.services.projections.signals import Effects, PendingSignal
@@ -65,7 +65,7 @@ async def project(
     personal = [event for event in events if event.kind in ABOUT_PEOPLE or event.text("suppress")]
     if personal:
         people = await find_people(session, tenant_id, personal, sent)
-        meanings = {event.id: meaning_of(event) for event in personal if is_written(event)}
+        meanings = await meanings_of(session, tenant_id, personal, people)
         await project_conversations(session, tenant_id, personal, people, meanings)
         await project_permissions(session, tenant_id, personal, people, sent, meanings, effects)
         await project_answers(session, tenant_id, personal, people, meanings)

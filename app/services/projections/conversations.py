@@ -49,6 +49,24 @@ def meaning_of(event: StoredEvent) -> Meaning:
     return KEYWORDS[keyword] if keyword else Meaning.REPLY
 
 
+async def meanings_of(
+    session: AsyncSession, tenant_id: UUID, events: Sequence[StoredEvent], people: dict[UUID, list[UUID]]
+) -> dict[UUID, Meaning]:
+    """What each message means. Anybody can write somebody else's address into a mail, so a START by mail counts only in
+    answer to what that person got from us; a STOP always does."""
+    meanings = {event.id: meaning_of(event) for event in events if is_written(event)}
+    claimed = {
+        event.id: event.text("context_id")
+        for event in events
+        if event.channel is Channel.EMAIL and meanings.get(event.id) is Meaning.START
+    }
+    written_to = await inbound.pairs_written_to(session, tenant_id, set(claimed.values()) - {""})
+    for id, context in claimed.items():
+        if not any((context, contact) in written_to for contact in people.get(id, [])):
+            meanings[id] = Meaning.REPLY
+    return meanings
+
+
 async def project_conversations(
     session: AsyncSession,
     tenant_id: UUID,

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.channels.email.sendgrid import SendGridEmail
 from app.domain.status import (
     Channel,
     Direction,
@@ -19,6 +20,7 @@ from app.services import consents
 from app.services.projections.signals import StopSequence
 from tests import factories, providers
 from tests.inbox import Inbox
+from tests.providers import Post
 
 
 def phone() -> str:
@@ -36,6 +38,16 @@ async def in_campaign(inbox: Inbox, channel: Channel = Channel.WHATSAPP, **messa
             session, inbox.tenant_id, contact.id, campaign_id=campaign.id, channel=channel, address=address, **message
         )
     return contact, made
+
+
+async def mail_from(inbox: Inbox, address: str, text: str, answers: str = "") -> None:
+    """What Inbound Parse posts; anybody can write any address behind `from`."""
+    fields = {"from": f"<{address}>", "text": text, "headers": f"In-Reply-To: <{answers}@geopod-ismtpd-1>"}
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    setting = inbox.senders[Channel.EMAIL]
+    url = SendGridEmail.inbound_url(providers.sendgrid_credentials(), setting.id, f"/v1/webhooks/email/{setting.id}")
+    body = "\r\n".join([*parts, "--b--", ""]).encode()
+    await inbox.receive(Channel.EMAIL, Post(url, body, {"content-type": "multipart/form-data; boundary=b"}))
 
 
 async def recipient(inbox: Inbox) -> CampaignRecipient:
@@ -292,6 +304,23 @@ class TestStopAndStart:
             await factories.make_message(session, inbox.tenant_id, contact.id, campaign_id=campaign.id)
         await inbox.whatsapp(messages=[providers.whatsapp_text(contact.phone or "", "STOP")])
         assert await inbox.project() == []
+
+    @pytest.mark.parametrize(("answers", "again"), [("Zq1x", True), ("", False), ("other", False)])
+    async def test_a_start_by_mail_counts_in_answer_to_ours_only(self, inbox: Inbox, answers: str, again: bool) -> None:
+        contact, ours = await in_campaign(inbox, Channel.EMAIL, provider_message_id="Zq1x")
+        await in_campaign(inbox, Channel.EMAIL, provider_message_id="Zq1x")  # of the same batch
+        _, other = await in_campaign(inbox, Channel.EMAIL, provider_message_id="other")
+        address = contact.email or ""
+        await inbox.email("unsubscribe", address, message_id=ours.id)
+        await inbox.project()
+        await mail_from(inbox, address, "Start", answers)
+        await inbox.project(times=2)
+        suppression = await inbox.suppression(address)
+        assert suppression is not None
+        assert (suppression.lifted_at is not None) is again
+        consent = await inbox.consent(contact.id, Channel.EMAIL)
+        assert consent is not None
+        assert (consent.opt_in_at_utc is not None) is again
 
     async def test_a_stop_from_the_number_that_whatsapp_knows_is_the_contacts(self, inbox: Inbox) -> None:
         contact, ours = await in_campaign(inbox)

@@ -106,7 +106,8 @@ def _contents(parts: Sequence[Part], fields: Mapping[str, str]) -> tuple[str, st
 
 
 def _answered(ids: Sequence[str]) -> str:
-    """Our mail that it answers. SendGrid makes the Message-ID of the id that answered the send, and its own host."""
+    """Our mail that it answers. SendGrid makes the Message-ID of the id that answered the send, and its own
+    host: UNCONFIRMED."""
     return next((local for id in ids if (local := id.partition("@")[0])), "")
 
 
