@@ -52,6 +52,14 @@ class TestListTemplates:
         assert "after=" not in first.target
         assert "after=MjQZD" in second.target
 
+    async def test_a_full_page_with_a_cursor_is_not_the_last(
+        self, provider: ScriptedProvider, sender: ListsTemplates
+    ) -> None:
+        full = [{**WELCOME, "name": f"welcome_{number}"} for number in range(100)]
+        provider.will(page(*full, after="MjQZD"), page(WELCOME, after="last"))
+        assert len(await sender.list_templates()) == 101
+        assert len(provider.requests) == 2
+
     async def test_one_name_gives_its_languages_and_no_similar_names(
         self, provider: ScriptedProvider, sender: ListsTemplates
     ) -> None:

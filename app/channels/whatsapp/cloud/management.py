@@ -33,7 +33,8 @@ async def list_templates(
         found += [_template(item) for item in page["data"] if isinstance(item, dict)]
         paging = mapping(page.get("paging"))
         after = text(mapping(paging.get("cursors")).get("after"))
-        if not paging.get("next") or not after:
+        # Meta names the next page in `next`, and shows a cursor on the last one too; a full page is asked beyond anyway
+        if not after or not (paging.get("next") or len(page["data"]) >= PAGE):
             return [it for it in found if it.name == name] if name else found
     raise UnsupportedFeature(f"The list of templates does not end after {MOST_PAGES} pages.")
 
