@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from loguru import logger
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,11 +33,17 @@ CAMPAIGNS_KEPT = 64
 # For so long a turn waits for room, before it looks whether the campaign still runs.
 ROOM_SECONDS = 1.0
 
-_STATUS_HELD_FAST = text(
-    "SELECT status, clock_timestamp() AS now, "
+_STATUS = (
+    "SELECT campaigns.status, clock_timestamp() AS now, "
     "EXISTS (SELECT FROM sender_troubles WHERE tenant_id = campaigns.tenant_id) AS troubled, "
     "(SELECT CAST(settings_json AS text) FROM tenants WHERE id = campaigns.tenant_id) AS tenant_settings "
-    "FROM campaigns WHERE id = :id FOR SHARE OF campaigns"
+    "FROM campaigns"
+)
+_STATUS_HELD_FAST = text(f"{_STATUS} WHERE id = :id FOR SHARE OF campaigns")
+# The recipient before anything is read of it: a statement that had to wait for it would still see what was before.
+_BOTH_HELD_FAST = text(
+    f"{_STATUS} JOIN campaign_recipients r ON r.campaign_id = campaigns.id "
+    "WHERE campaigns.id = :id AND r.contact_id = :contact_id FOR SHARE OF campaigns FOR UPDATE OF r"
 )
 
 
@@ -160,7 +166,9 @@ class Outbox:
     ) -> sending.Chunk:
         async with self.sessions.begin(campaign.tenant_id) as session:
             # under a lock: after a pause was answered nothing more is claimed, and a resume sees each hold or none
-            row = (await session.execute(_STATUS_HELD_FAST, {"id": campaign.id})).one()
+            row = await _held_fast(session, selection)
+            if row is None:
+                return sending.Chunk(examined=0)
             status = CampaignStatus(row.status)
             if selection.contact_id is None and status is not CampaignStatus.RUNNING:
                 return sending.Chunk(examined=0, status=status)
@@ -261,6 +269,14 @@ async def _deliver(items: Sequence[Outgoing]) -> Answers:
         return [await adapter.send(items[0].message)]
     except SendError as error:
         return [error] * len(items)
+
+
+async def _held_fast(session: AsyncSession, selection: Selection) -> Row[Any] | None:
+    """How the campaign stands, and nobody changes that now; None for a contact that is not in it."""
+    if selection.contact_id is None:
+        return (await session.execute(_STATUS_HELD_FAST, {"id": selection.campaign_id})).one()
+    values = {"id": selection.campaign_id, "contact_id": selection.contact_id}
+    return (await session.execute(_BOTH_HELD_FAST, values)).one_or_none()
 
 
 async def _candidates(session: AsyncSession, selection: Selection, size: int) -> Sequence[outbox.Candidate]:

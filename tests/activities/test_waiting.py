@@ -1,5 +1,6 @@
 """What waits for one channel while another has its turn."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -118,3 +119,23 @@ class TestCommitWithoutAnswer:
         result = await ActivityEnvironment().run(SequenceActivities(sessions, outbox).send_step, step)
         assert sessions.lost
         return result
+
+
+class TestTwoAtOnce:
+    async def test_who_waited_for_the_others_record_sees_what_it_says(self, hands: Hands) -> None:
+        """A page and a sequence look at the same step: one records a refusal while the other begins to decide."""
+        (contact,) = await hands.world.add_contacts(1)
+        campaign = await launch(hands, fallback_order_json=[])
+        sessions, place = hands.world.sessions, hands.world
+        await place.rows("UPDATE messages SET status = 'sending', sent_at = NULL, claim_token = id RETURNING id")
+        await place.rows("UPDATE campaign_recipients SET state = 'queued' RETURNING id")
+        step = SendStep(tenant_id=place.tenant.id, campaign_id=campaign.id, contact_id=contact.id, step=0)
+        activities = SequenceActivities(sessions, hands.campaigns.outbox)
+        async with sessions.begin(place.tenant.id) as session:
+            await session.execute(text("UPDATE messages SET status = 'queued', unresolved_since = NULL"))
+            await session.execute(text("UPDATE campaign_recipients SET state = 'pending'"))
+            blocked = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid())"
+            deciding = asyncio.create_task(ActivityEnvironment().run(activities.send_step, step))
+            await place.until(blocked, (True,))
+        assert (await deciding).outcome == "sent"
+        assert await place.rows("SELECT state FROM campaign_recipients") == [("sent",)]
