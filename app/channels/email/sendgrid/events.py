@@ -52,7 +52,7 @@ def _event(item: dict[str, Any]) -> WebhookEvent:
     word = text(item.get("event"))
     kind = EVENT_KINDS.get(word, EventKind.UNKNOWN)
     if kind is EventKind.READ and item.get("sg_machine_open") is True:
-        kind = EventKind.UNKNOWN  # a mail client fetched the pictures, nobody read
+        kind = EventKind.UNKNOWN  # a mail client fetched the pictures, nobody read; the field's name is UNCONFIRMED
     fault = fault_of_report(item) if kind is EventKind.FAILED else None
     failed = fault is not None or kind is EventKind.DEFERRED
     return WebhookEvent(

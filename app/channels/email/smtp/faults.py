@@ -1,6 +1,7 @@
 """What a mail server's reply or delivery report means.
 
 The enhanced status code (RFC 3463) decides before the three digits (RFC 5321, section 4.2), and both before the words.
+What big providers mean by their own codes (4.7.28, 5.4.1, 5.4.5) is UNCONFIRMED.
 """
 
 import re

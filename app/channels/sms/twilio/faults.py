@@ -42,7 +42,8 @@ FAULTS: dict[int, Fault] = {
     # the person
     21610: OPTED_OUT,
     **dict.fromkeys((21211, 21614, 30005, 30006), BAD_ADDRESS),
-    # this message. 21408: the account may not send to that region, but everyone else can be reached
+    # this message. 21408: the account may not send to that region, but everyone else can be reached. What 21635, 21640,
+    # 30453 and 30485 mean exactly is UNCONFIRMED
     **dict.fromkeys((20001, 20422, 21214, 21217, 21266, 21408, 21602, 21604, 21612, 21617, 21618, 21619), PERMANENT),
     **dict.fromkeys((21620, 21623, 21624, 21635, 21640, 21654, 21655, 21656), PERMANENT),
     **dict.fromkeys((30004, 30007, 30010, 30011, 30019, 30045, 30400, 30453, 30485), PERMANENT),

@@ -39,7 +39,7 @@ def _action(content: Content) -> tuple[str, dict[str, Any]]:
         return "button", {"buttons": replies}
     if choices := content.get("list"):
         return "list", {"button": choices["button"], "sections": choices["sections"]}
-    link = _required(content, "cta_url")
+    link = _required(content, "cta_url")  # UNCONFIRMED in Meta's published description of its API
     return "cta_url", {"name": "cta_url", "parameters": {"display_text": link["title"], "url": link["url"]}}
 
 

@@ -65,7 +65,7 @@ def _reaction(body: Object) -> Content:
 
 
 def _interactive(body: Object) -> Content:
-    """A pressed button, a chosen row of a list, or an answered form (`nfm_reply`)."""
+    """A pressed button, a chosen row of a list, or an answered form (`nfm_reply`, UNCONFIRMED)."""
     kind = text(body.get("type"))
     reply = mapping(body.get(kind))
     pressed = text(reply.get("title")) or text(reply.get("body"))
