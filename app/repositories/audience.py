@@ -33,13 +33,13 @@ _MARK_ARMED = text(
     "UPDATE campaign_recipients SET armed_at = now() "
     "WHERE campaign_id = :campaign_id AND contact_id = ANY(:contact_ids) AND armed_at IS NULL"
 )
-# A failed delivery may have started one before its page was armed, or again after it had ended.
+# A failed delivery, or a late one, may have started one before its page was armed, or again after it had ended.
 _OPEN_SEQUENCES = text(
     """
     SELECT r.contact_id FROM campaign_recipients r
     CROSS JOIN LATERAL (
         SELECT EXISTS (SELECT FROM messages m WHERE m.campaign_id = r.campaign_id AND m.contact_id = r.contact_id
-                       AND m.direction = 'out' AND m.status = 'failed') AS woken
+                       AND m.direction = 'out' AND (m.status = 'failed' OR m.superseded_at IS NOT NULL)) AS woken
     ) w
     WHERE r.campaign_id = :campaign_id AND r.contact_id > :after
       AND ((r.ended_at IS NULL AND (r.armed_at IS NOT NULL OR r.step > 0 OR w.woken))

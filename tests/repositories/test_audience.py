@@ -1,6 +1,7 @@
 """Ends of sequences, as they are noted on the recipients."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -55,3 +56,21 @@ class TestEnds:
             statuses = [(await session.get_one(Message, message.id)).status for message in (sent, again)]
             assert statuses == [MessageStatus.SENT, MessageStatus.SKIPPED]
             assert (await session.get_one(CampaignRecipient, row.id)).state is RecipientState.SKIPPED
+
+
+class TestOpenSequences:
+    @pytest.mark.parametrize(
+        "woken", [{"status": MessageStatus.FAILED}, {"status": MessageStatus.SENT, "superseded_at": datetime.now(UTC)}]
+    )
+    async def test_who_was_woken_for_the_next_channel_has_one(
+        self, sessions: Sessions, tenant: Tenant, woken: dict[str, Any]
+    ) -> None:
+        async with sessions.begin(tenant.id) as session:
+            campaign = await factories.make_campaign(session, tenant.id)
+            asked, left = [await factories.make_contact(session, tenant.id) for _ in range(2)]
+            for contact, changes in ((asked, woken), (left, {})):
+                await factories.make_recipient(
+                    session, tenant.id, campaign.id, contact.id, state=RecipientState.HELD, ended_at=datetime.now(UTC)
+                )
+                await factories.make_message(session, tenant.id, contact.id, campaign_id=campaign.id, **changes)
+            assert await audience.open_sequences(session, campaign.id, None, 10) == [asked.id]
