@@ -4,15 +4,23 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_snake
 
 from app.channels.registry import ADAPTERS
 from app.domain.status import Channel
 from app.schemas.base import Body, Reply
 
+
+def _number_as_text(value: Any) -> Any:
+    """A port is written as a number by some."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Credential = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
+Credential = Annotated[
+    str, BeforeValidator(_number_as_text), StringConstraints(strip_whitespace=True, max_length=4_000)
+]
 Credentials = Annotated[dict[str, Credential], Field(max_length=30)]
 
 

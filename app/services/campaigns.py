@@ -18,7 +18,7 @@ from app.models import Campaign, CampaignStep, Template, Tenant
 from app.repositories import campaigns, templates
 from app.schemas.campaigns import CampaignCreate
 from app.services.approvals import Answers
-from app.services.channel_settings import require_senders
+from app.services.channel_settings import require_reports, require_senders
 
 COMMANDS = {
     CampaignStatus.PAUSED: ("paused", {CampaignStatus.PAUSED}),
@@ -128,6 +128,9 @@ async def launch(
     found = await _check_templates(session, tenant.id, uses, campaign.variables_json, problems)
     problems.raise_any()
     await require_senders(session, tenant.id, _channels(campaign, steps))
+    if campaign.fallback_after_seconds is not None:
+        order = [campaign.primary_channel, *map(Channel, campaign.fallback_order_json)]
+        await require_reports(session, tenant.id, order)
     if approvals is not None:
         _check_approvals(campaign, steps, found, approvals)
     for step in steps:

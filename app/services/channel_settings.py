@@ -1,12 +1,12 @@
 """Senders: checked, sealed, one default per channel."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.channels.base import HasInboundAddress
+from app.channels.base import Feature, HasInboundAddress
 from app.channels.registry import adapter_class
 from app.domain.pointers import child
 from app.domain.status import Channel
@@ -113,6 +113,20 @@ async def require_senders(session: AsyncSession, tenant_id: UUID, channels: Iter
     ]
     if errors:
         raise InvalidInput(errors[0].detail, errors=errors)
+
+
+async def require_reports(session: AsyncSession, tenant_id: UUID, order: Sequence[Channel]) -> None:
+    """For a fallback in time: raises InvalidInput when the sender of any channel but the last of `order` never reports
+    deliveries, because whatever it sends would count as not delivered, or the wait would never end."""
+    for channel in order[:-1]:
+        settings_id = await channel_settings.sending(session, tenant_id, channel)
+        setting = await channel_settings.get(session, tenant_id, settings_id) if settings_id else None
+        if setting and Feature.DELIVERY_REPORTS not in adapter_class(channel, setting.provider).features:
+            detail = (
+                f"The sender of {channel} is of {setting.provider}, which does not report deliveries: put {channel} "
+                "last in the order, take another provider, or leave fallback_after_minutes out."
+            )
+            raise InvalidInput.at("/fallback_after_minutes", detail)
 
 
 def show(setting: ChannelSetting, *, vault: Vault, public_url: str) -> ChannelSettingRead:

@@ -16,7 +16,7 @@ from app.repositories import messages, templates
 from app.schemas.messages import ConversationRead, MessageDecision, MessageDetail, MessageRead, MessageSend
 from app.services.approvals import Answers
 from app.services.campaign_reports import workflow_url
-from app.services.channel_settings import require_senders
+from app.services.channel_settings import require_reports, require_senders
 from app.services.contacts import address_on, find_or_create
 from app.services.message_content import check_content
 from app.settings import Settings
@@ -37,6 +37,8 @@ async def enqueue(
     channels = [wanted.channel, *wanted.fallback_order]
     asked = [(channel, f"/fallback_order/{n}") for n, channel in enumerate(wanted.fallback_order)]
     await require_senders(session, tenant.id, [(wanted.channel, "/channel"), *asked])
+    if wanted.fallback_after_minutes is not None:
+        await require_reports(session, tenant.id, channels)
     template = await _template(session, tenant.id, wanted)
     contact = await find_or_create(
         session, tenant, contact_id=wanted.contact_id, phone=wanted.phone, email=wanted.email

@@ -11,7 +11,7 @@ from app.db import Sessions
 from app.domain.status import Channel, Direction, MessageStatus, MessageType
 from app.ids import outbox_id
 from app.models import Campaign, CampaignRecipient, CampaignStep, Decision, Message, Tenant
-from tests.routes.conftest import CORE_SCHEMA, WHATSAPP, Api, add_sender, make_contact, make_template, pointers
+from tests.routes.conftest import CORE_SCHEMA, TWILIO, WHATSAPP, Api, add_sender, make_contact, make_template, pointers
 
 NOBODY = "0199a1b0-0000-7000-8000-000000000001"
 
@@ -294,3 +294,33 @@ class TestReports:
         assert {one["channel"]: one["status"] for one in fell_back["messages"]} == {"whatsapp": "failed", "sms": "sent"}
         assert f"seq%2F{tenant.id}%2F{campaign['id']}" in fell_back["workflow_url"]
         assert (await api.get(f"{path}/{NOBODY}/why")).status_code == 404
+
+
+class TestFallbackInTime:
+    async def test_a_sender_that_reports_nothing_may_only_be_the_last(self, api: Api) -> None:
+        smtp = {"host": "mail.example.org", "port": 587, "security": "starttls", "from_email": "a@example.org"}
+        await add_sender(api, {"channel": "email", "provider": "smtp", "credentials": smtp})
+        await add_sender(api, TWILIO)
+        template = await make_template(api)
+        wanted = {
+            "name": "late",
+            "template_id": template["id"],
+            "variables": {"code": "X"},
+            "fallback_after_minutes": 5,
+            "launch": True,
+        }
+        refused = await api.post(
+            "/v1/campaigns", json={**wanted, "primary_channel": "email", "fallback_order": ["sms"]}
+        )
+        assert (refused.status_code, pointers(refused)) == (422, ["/fallback_after_minutes"])
+        assert "smtp" in refused.json()["detail"]
+        taken = await api.post("/v1/campaigns", json={**wanted, "primary_channel": "sms", "fallback_order": ["email"]})
+        assert taken.status_code == 201, taken.text
+
+    async def test_without_a_fallback_there_is_nothing_to_wait_for(self, api: Api) -> None:
+        await add_sender(api, TWILIO)
+        template = await make_template(api)
+        wanted = {"name": "x", "template_id": template["id"], "primary_channel": "sms", "fallback_after_minutes": 5}
+        assert pointers(await api.post("/v1/campaigns", json={**wanted, "variables": {"code": "X"}})) == [
+            "/fallback_after_minutes"
+        ]
