@@ -4,17 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_snake
 
 from app.channels.registry import ADAPTERS
 from app.domain.status import Channel
 from app.schemas.base import Body, Reply
-
-
-def _number_as_text(value: Any) -> Any:
-    """A port is written as a number by some."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
@@ -53,7 +48,11 @@ class _Given(Body):
     @field_validator("credentials", mode="before", check_fields=False)
     @classmethod
     def _in_snake_case(cls, value: Any) -> Any:
-        return {to_snake(name): item for name, item in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        given = {to_snake(name): item for name, item in value.items()}
+        port = given.get("port")
+        return given | {"port": str(port)} if isinstance(port, int) and not isinstance(port, bool) else given
 
 
 class ChannelSettingCreate(_Given):
