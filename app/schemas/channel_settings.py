@@ -11,11 +11,8 @@ from app.channels.registry import ADAPTERS
 from app.domain.status import Channel
 from app.schemas.base import Body, Reply
 
-
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Credential = Annotated[
-    str, BeforeValidator(_number_as_text), StringConstraints(strip_whitespace=True, max_length=4_000)
-]
+Credential = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
 Credentials = Annotated[dict[str, Credential], Field(max_length=30)]
 
 
