@@ -1,6 +1,7 @@
 """A provider that knows our idempotency keys: whatever dies or gets lost, nobody is left out, doubled or unknown.
 
-Nobody reports here, so that only the same request with the same key can tell what became of a send.
+Nobody reports here, so that only the same request with the same key can tell what became of a send. Lost answers of a
+whole campaign are in tests/workflows/test_bad_providers.py.
 """
 
 import signal
@@ -57,15 +58,6 @@ class TestCampaign:
         await relay.world.until_status(campaign, CampaignStatus.DONE)
         await assert_everybody_has_one(relay.world, campaign, CONTACTS)
         assert in_flight <= await messages(relay.world, campaign, "attempts > 1")
-
-    @pytest.mark.parametrize("what", LOST)
-    async def test_answers_are_lost(self, relay: Product, what: str) -> None:
-        await relay.start_worker()
-        await relay.world.faults(*LOST[what])
-        campaign = await launch(relay.world, Channel.EMAIL, [])
-        await relay.world.until_status(campaign, CampaignStatus.DONE)
-        await assert_everybody_has_one(relay.world, campaign, CONTACTS)
-        assert await messages(relay.world, campaign, "attempts > 1")
 
     async def test_worker_is_killed_during_the_follow_ups(self, relay: Product) -> None:
         contacts = 100
