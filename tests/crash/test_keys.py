@@ -1,7 +1,7 @@
 """A provider that knows our idempotency keys: whatever dies or gets lost, nobody is left out, doubled or unknown.
 
-Nobody reports here, so that only the same request with the same key can tell what became of a send. Lost answers of a
-whole campaign are in tests/workflows/test_bad_providers.py.
+Nobody reports here, so that only the same request with the same key can tell what became of a send. Lost answers,
+without a crash, are in tests/workflows: test_bad_providers.py and test_repeats.py.
 """
 
 import signal
@@ -15,12 +15,6 @@ from app.settings import Settings
 from tests.crash.processes import Product, Stores, product
 from tests.crash.test_crash import CONTACTS, launch, messages
 from tests.world import World
-
-LOST = {
-    "reset after accepting": [{"kind": "reset", "provider": "resend", "share": 0.2}],
-    "no answer in time": [{"kind": "hang", "provider": "resend", "next": 30, "seconds": 4}],
-    "error after accepting": [{"kind": "error", "provider": "resend", "share": 0.2, "after_accept": True}],
-}
 
 
 @pytest.fixture
@@ -94,16 +88,3 @@ class TestSingleSends:
         assert accepted == {
             (contact.email, str(message.id)): 1 for contact, message in zip(contacts, sends, strict=True)
         }
-
-    @pytest.mark.parametrize("what", LOST)
-    async def test_answers_are_lost(self, relay: Product, what: str) -> None:
-        world = relay.world
-        await world.add_senders([Channel.EMAIL])
-        await relay.start_worker()
-        await world.faults(*LOST[what])
-        contacts = await world.add_contacts(30)
-        sends = [await world.send(contact, Channel.EMAIL, purpose=Purpose.MARKETING) for contact in contacts]
-        for message in sends:
-            assert await world.outcome(message) == "sent"
-        assert set((await world.accepted()).values()) == {1}
-        assert len(await world.accepted()) == len(sends)
